@@ -1,0 +1,79 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Settings of every target of ours: warnings are errors, so that none is ever got used to.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+    name: "stepcast",
+    platforms: [.macOS(.v26)],
+    products: [
+        .executable(name: "stepcast", targets: ["stepcast"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    ],
+    targets: [
+        // Lowest first: a target imports only what stands above it.
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas",
+            providers: [.apt(["libopenblas-dev", "liblapacke-dev"])]),
+        .systemLibrary(
+            name: "CZstd", pkgConfig: "libzstd",
+            providers: [.apt(["libzstd-dev"])]),
+        .target(name: "ServingCore", swiftSettings: strict),
+        .target(name: "ByteStreams", dependencies: ["CZstd", "ServingCore"], swiftSettings: strict),
+        .target(
+            name: "Catalog",
+            dependencies: ["ServingCore", .product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
+        .target(
+            name: "Workload",
+            dependencies: ["ServingCore", "ByteStreams", .product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
+        .target(name: "Engine", dependencies: ["ServingCore"], swiftSettings: strict),
+        .target(name: "LatencyOracle", dependencies: ["ServingCore"], swiftSettings: strict),
+        .target(
+            name: "Simulation",
+            dependencies: ["ServingCore", "Engine", "LatencyOracle"],
+            swiftSettings: strict),
+        .target(
+            name: "StepTraces", dependencies: ["ServingCore", "ByteStreams", "LatencyOracle"],
+            swiftSettings: strict),
+        .target(name: "LinearAlgebra", dependencies: ["COpenBLAS"], swiftSettings: strict),
+        .target(
+            name: "OracleTraining",
+            dependencies: ["ServingCore", "LatencyOracle", "StepTraces", "LinearAlgebra"],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "stepcast",
+            dependencies: [
+                "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle",
+                "Simulation", "StepTraces",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .testTarget(name: "ServingCoreTests", dependencies: ["ServingCore"], swiftSettings: strict),
+        .testTarget(name: "ByteStreamsTests", dependencies: ["ByteStreams"], swiftSettings: strict),
+        .testTarget(name: "CatalogTests", dependencies: ["Catalog"], swiftSettings: strict),
+        .testTarget(
+            name: "WorkloadTests", dependencies: ["Workload", "ByteStreams"], swiftSettings: strict),
+        .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
+        .testTarget(
+            name: "LatencyOracleTests", dependencies: ["LatencyOracle"], swiftSettings: strict),
+        .testTarget(
+            name: "StepTracesTests", dependencies: ["StepTraces", "ByteStreams"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "OracleTrainingTests",
+            dependencies: ["OracleTraining", "LinearAlgebra", "LatencyOracle", "ByteStreams"],
+            swiftSettings: strict),
+    ]
+)

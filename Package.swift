@@ -11,7 +11,7 @@ let package = Package(
     name: "stepcast",
     platforms: [.macOS(.v26)],
     products: [
-        .executable(name: "stepcast", targets: ["stepcast"]),
+        .executable(name: "stepcast", targets: ["stepcast"])
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),

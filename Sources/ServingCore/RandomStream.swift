@@ -13,7 +13,8 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
     public init(seed: UInt64, purpose: String, index: UInt64 = 0) {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325  // FNV-1a
         for byte in purpose.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-        key = Self.mix(Self.mix(seed &+ 0x9e37_79b9_7f4a_7c15) ^ Self.mix(hash &+ index &* 0xd134_2543_de82_ef95))
+        key = Self.mix(
+            Self.mix(seed &+ 0x9e37_79b9_7f4a_7c15) ^ Self.mix(hash &+ index &* 0xd134_2543_de82_ef95))
     }
 
     /// The number at `index`, without moving the stream.

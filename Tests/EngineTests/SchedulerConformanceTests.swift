@@ -28,9 +28,10 @@ struct SchedulerConformanceTests {
         }
         let recording = ScenarioRecording(
             scenario: scenario, records: Array(objects.dropLast()), summary: objects.last)
-        for sharesEverything in [false, true] {
-            let difference = recording.firstDifference(sharesEverything: sharesEverything)
-            #expect(difference == nil, "\(difference!) (sharesEverything: \(sharesEverything))")
+        for (sharesEverything, exactSteps) in [(false, false), (true, false), (false, true), (true, true)] {
+            let difference = recording.firstDifference(
+                sharesEverything: sharesEverything, exactSteps: exactSteps)
+            #expect(difference == nil, "sharesEverything \(sharesEverything), exactSteps \(exactSteps)")
         }
     }
 }

@@ -33,6 +33,8 @@ struct BlockPool {
     private(set) var privateFreeCount = 0
     /// Changes whenever a content becomes findable: a failed lookup may then succeed.
     private(set) var registrations: UInt64 = 0
+    /// Changes whenever a block becomes free.
+    private(set) var releases: UInt64 = 0
     private(set) var entries: [Entry] = []
     private var freeEntries: [Int32] = []
     private var head: Int32 = -1
@@ -85,6 +87,7 @@ struct BlockPool {
     /// Frees `count` unhashed blocks.
     mutating func freeUnhashed(_ count: Int) {
         guard count > 0 else { return }
+        releases &+= 1
         freeCount += count
         let neighbour = unhashedFirst ? head : tail
         if neighbour >= 0 && entries[Int(neighbour)].key == Self.unhashedRun {
@@ -98,6 +101,7 @@ struct BlockPool {
     /// Frees `count` hashed blocks that only the request giving them up could have hit.
     mutating func freePrivate(_ count: Int) {
         guard count > 0 else { return }
+        releases &+= 1
         freeCount += count
         privateFreeCount += count
         if tail >= 0 && entries[Int(tail)].key == Self.privateRun {
@@ -112,6 +116,7 @@ struct BlockPool {
         entries[Int(block)].references -= 1
         if entries[Int(block)].references == 0 {
             append(block)
+            releases &+= 1
             freeCount += 1
         }
     }

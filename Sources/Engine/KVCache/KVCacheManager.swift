@@ -154,6 +154,11 @@ struct KVCacheManager {
         }
     }
 
+    /// Takes blocks for requests that are counted together.
+    mutating func takeBlocks(_ count: Int) {
+        if count > 0 { pool.take(count, index: &index) }
+    }
+
     /// Registers the hashes of all blocks that are full within the first `tokens` tokens.
     /// Source: `single_type_kv_cache_manager.py: cache_blocks`.
     mutating func cacheBlocks(_ blocks: inout RequestBlocks, tokens: Int, knownTokens: Int) {

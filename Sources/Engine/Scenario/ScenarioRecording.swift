@@ -34,16 +34,20 @@ public struct ScenarioRecording: Sendable {
     }
 
     /// Replays the scenario and compares every key of every step, and the summary.
-    /// - Parameter sharesEverything: treat text that only one prompt holds as if others could ask for it.
+    /// - Parameters:
+    ///   - sharesEverything: treat text that only one prompt holds as if others could ask for it.
+    ///   - exactSteps: visit every request in every step.
+    ///   - checksInvariants: check the engine's invariants after each change.
     /// - Returns: the first difference; nil when there is none.
-    public func firstDifference(sharesEverything: Bool = false, checksInvariants: Bool = true) -> Difference?
-    {
+    public func firstDifference(
+        sharesEverything: Bool = false, exactSteps: Bool = false, checksInvariants: Bool = true
+    ) -> Difference? {
         var lastStep = -1
         if case .int(let step)? = records.last?["s"] { lastStep = step }
         let isCut = summary == nil || summary?["end"] == .string(ScenarioReplay.Ending.maxSteps.rawValue)
         var replay = ScenarioReplay(
             scenario, maxSteps: isCut ? lastStep + 1 : .max, sharesEverything: sharesEverything,
-            checksInvariants: checksInvariants)
+            exactSteps: exactSteps, checksInvariants: checksInvariants)
         for recorded in records {
             var step: Int?
             if case .int(let value)? = recorded["s"] { step = value }

@@ -41,7 +41,7 @@ public struct ScenarioReplay {
     /// A replay of `scenario`, which must be valid, of at most `maxSteps` steps.
     public init(
         _ scenario: SchedulerScenario, maxSteps: Int, sharesEverything: Bool = false,
-        checksInvariants: Bool = true
+        exactSteps: Bool = false, checksInvariants: Bool = true
     ) {
         self.scenario = scenario
         self.maxSteps = maxSteps
@@ -51,6 +51,7 @@ public struct ScenarioReplay {
         lastEvent = max(arrivals.keys.max() ?? 0, aborts.keys.max() ?? 0)
         var configuration = scenario.schedulerConfiguration
         configuration.checksInvariants = checksInvariants
+        configuration.exactSteps = exactSteps
         core = EngineCore(configuration: configuration)
         handles = Array(repeating: .none, count: requests.count)
         summaries = Array(repeating: Summary(), count: requests.count)
@@ -150,7 +151,7 @@ public struct ScenarioReplay {
         if mustUpdate {
             let updated = inFlightSteps.removeFirst()
             if scenario.config.async_scheduling { record.append(("upd", .ints([updated]))) }
-            core.update(outputs: &outputs)
+            _ = core.update(stamp: Int64(step), outputs: &outputs)
             noteOutputs()
             record.append(("fin", .ints(outputs.filter(\.isFinished).map(\.id))))
             record.append(("free_end", .int(core.scheduler.freeBlocks)))
@@ -163,8 +164,9 @@ public struct ScenarioReplay {
     private func appendSchedule(to record: inout [(key: String, value: JSONValue)]) {
         let scheduler = core.scheduler
         let batch = core.newestBatch
-        let ids = batch.requests.map { scheduler.id(of: $0.handle) }
-        let kinds = batch.requests.map { request in
+        let requests = scheduler.allRequests(of: batch)
+        let ids = requests.map { scheduler.id(of: $0.handle) }
+        let kinds = requests.map { request in
             switch request.kind {
             case .running: "u"
             case .new: "n"
@@ -172,8 +174,8 @@ public struct ScenarioReplay {
             }
         }
         record.append(("ids", .ints(ids)))
-        record.append(("n", .ints(batch.requests.map { Int($0.tokens) })))
-        record.append(("c", .ints(batch.requests.map { Int($0.computedTokens) })))
+        record.append(("n", .ints(requests.map { Int($0.tokens) })))
+        record.append(("c", .ints(requests.map { Int($0.computedTokens) })))
         record.append(("k", .string(kinds.joined())))
         record.append(("tot", .int(batch.totalTokens)))
         if !batch.preempted.isEmpty { record.append(("pre", .ints(batch.preempted))) }

@@ -18,6 +18,8 @@ public struct ScheduledRequest: Sendable {
     public var tokens: Int32
     /// `num_computed_tokens` before the step; at admission the prefix-cache hit.
     public var computedTokens: Int32
+    /// Position in the order of admission.
+    var sequence: Int64
     /// How it came in.
     public var kind: ScheduledKind
     /// Whether the step samples a token for it.
@@ -26,8 +28,12 @@ public struct ScheduledRequest: Sendable {
 
 /// What one call of `schedule()` decided: vLLM's `SchedulerOutput`.
 public struct Batch: Sendable {
-    /// Requests in scheduling order: running ones first, then admitted ones.
+    /// Requests scheduled one by one, in scheduling order: running ones first, then admitted ones.
     public var requests: [ScheduledRequest] = []
+    /// Decoding requests that were scheduled together, one token each.
+    public var cohortCount = 0
+    /// Which step of the decode cohort this is, -1 if it took no part.
+    var cohortStep: Int64 = -1
     /// Tokens computed in the step.
     public var totalTokens = 0
     /// Caller's numbers of the requests preempted, in order.
@@ -41,6 +47,8 @@ public struct Batch: Sendable {
     mutating func clear() {
         requests.removeAll(keepingCapacity: true)
         preempted.removeAll(keepingCapacity: true)
+        cohortCount = 0
+        cohortStep = -1
         totalTokens = 0
         state = StepState()
     }

@@ -53,10 +53,12 @@ public struct EngineCore: Sendable {
         return .mustUpdate(scheduled: true)
     }
 
-    /// Processes the output of the oldest step in flight.
-    public mutating func update(outputs: inout [Scheduler.Output]) {
-        scheduler.update(from: batches[oldest], outputs: &outputs)
-        oldest = (oldest + 1) & 1
-        inFlight -= 1
+    /// Processes the output of the oldest step in flight; see `Scheduler.update`.
+    public mutating func update(stamp: Int64, outputs: inout [Scheduler.Output]) -> Scheduler.CohortOutput {
+        defer {
+            oldest = (oldest + 1) & 1
+            inFlight -= 1
+        }
+        return scheduler.update(from: batches[oldest], stamp: stamp, outputs: &outputs)
     }
 }

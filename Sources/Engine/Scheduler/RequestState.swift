@@ -52,9 +52,19 @@ struct RequestState {
     var preemptions: Int32 = 0
     /// Prompt tokens found in the prefix cache at first admission; -1 before.
     var firstHitTokens: Int32 = -1
+    /// Position in the order of admission, which is the order of the running list.
+    var sequence: Int64 = -1
+    /// Cohort step at which it joined the decode cohort, -1 while it is scheduled by itself. The counts above
+    /// and below are those of that moment; `DecodeCohort.current` gives those of now.
+    var cohortStart: Int64 = -1
+    /// Cohort step in which it produces its last token.
+    var dueStep: Int64 = -1
+    /// Whether it left the cohort with a token in flight.
+    var hasCohortTokenInFlight = false
+    /// The caller's stamp of the update that delivered its last token.
+    var lastStamp: Int64 = -1
     var blocks = RequestBlocks()
 
-    var handle: RequestHandle { RequestHandle(slot: -1, generation: generation) }
     /// Output tokens known so far.
     var outputTokens: Int32 { numTokens - promptTokens }
 }

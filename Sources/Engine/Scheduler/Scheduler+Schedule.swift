@@ -5,14 +5,18 @@ extension Scheduler {
     ///
     /// Source: `scheduler.py: schedule`.
     /// - Parameter batch: cleared and filled; reuse it to keep its storage.
-    /// - Complexity: O(running + admitted blocks).
+    /// - Complexity: O(requests scheduled one by one + blocks admitted); O(running) when budget or blocks bind.
     public mutating func schedule(into batch: inout Batch) {
         batch.clear()
         var budget = Budget(tokens: tokenBudget, inputTokens: configuration.maxNumBatchedTokens)
         let threshold = longPrefillThreshold()
-        scheduleRunning(into: &batch, &budget, threshold)
+        if !scheduleRunningTogether(into: &batch, &budget, threshold) {
+            dissolveCohort()
+            scheduleRunning(into: &batch, &budget, threshold)
+        }
         if batch.preempted.isEmpty { admitWaiting(into: &batch, &budget, threshold) }
         finishScheduling(&batch)
+        enlist(after: batch)
         hasUnflushedFinishes = false
         precondition(batch.totalTokens <= tokenBudget, "step: over the token budget")
         checkInvariants()
@@ -48,21 +52,32 @@ extension Scheduler {
         var slot = running.first
         while slot >= 0 && budget.isLeft {
             let count = tokensToSchedule(slot, budget, threshold)
-            if count <= 0 {
-                slot = requests[Int(slot)].next
-                continue
+            if count > 0 {
+                let tokens = Int(requests[Int(slot)].numComputedTokens) + count
+                guard let passedOver = makeRoom(for: slot, tokens: tokens, batch: &batch, &budget) else {
+                    return
+                }
+                scheduleRunningRequest(slot, count: count, into: &batch, &budget)
+                for _ in 0..<passedOver where requests[Int(slot)].next >= 0 {
+                    slot = requests[Int(slot)].next
+                }
             }
-            let tokens = Int(requests[Int(slot)].numComputedTokens) + count
-            if !makeRoom(for: slot, tokens: tokens, batch: &batch, &budget) { return }
-            kv.allocate(&requests[Int(slot)].blocks, hit: PrefixHit(), tokens: tokens)
-            cacheScheduled(slot, tokens: tokens)
-            append(slot, count: count, kind: .running, to: &batch, &budget)
             slot = requests[Int(slot)].next
         }
     }
 
+    /// Gives a running request its tokens and blocks, which must be free.
+    mutating func scheduleRunningRequest(
+        _ slot: Int32, count: Int, into batch: inout Batch, _ budget: inout Budget
+    ) {
+        let tokens = Int(requests[Int(slot)].numComputedTokens) + count
+        kv.allocate(&requests[Int(slot)].blocks, hit: PrefixHit(), tokens: tokens)
+        cacheScheduled(slot, tokens: tokens)
+        append(slot, count: count, kind: .running, to: &batch, &budget)
+    }
+
     /// Tokens that a running request would compute now; 0 or less to leave it out.
-    private func tokensToSchedule(_ slot: Int32, _ budget: Budget, _ threshold: Int) -> Int {
+    func tokensToSchedule(_ slot: Int32, _ budget: Budget, _ threshold: Int) -> Int {
         let request = requests[Int(slot)]
         let computed = Int(request.numComputedTokens)
         let placeholders = Int(request.placeholders)
@@ -73,19 +88,23 @@ extension Scheduler {
     }
 
     /// Preempts until the request can hold `tokens` tokens.
-    /// - Returns: false if it had to be preempted itself.
+    /// - Returns: how many requests behind this one the loop passes over; nil if it had to be preempted itself.
     private mutating func makeRoom(
         for slot: Int32, tokens: Int, batch: inout Batch, _ budget: inout Budget
-    ) -> Bool {
+    ) -> Int? {
+        var passedOver = 0
         while kv.blocksNeeded(requests[Int(slot)].blocks, hit: PrefixHit(), tokens: tokens) > kv.freeBlocks {
             let victim = configuration.policy == .priority ? leastUrgentRunning() : running.last
+            let wasAhead = requests[Int(victim)].sequence < requests[Int(slot)].sequence
             running.remove(victim, in: &requests)
-            takeBack(victim, from: &batch, &budget)
+            let wasScheduled = takeBack(victim, from: &batch, &budget)
+            // vLLM 0.15 leaves its cursor where it is when such a victim had no tokens in this step.
+            if wasAhead && !wasScheduled && !configuration.version.movesCursorForAnyVictim { passedOver += 1 }
             preempt(victim)
             batch.preempted.append(requests[Int(victim)].id)
-            if victim == slot { return false }
+            if victim == slot { return nil }
         }
-        return true
+        return passedOver
     }
 
     /// The first of the running requests whose (priority, arrival time) is greatest. O(running).
@@ -103,10 +122,12 @@ extension Scheduler {
     }
 
     /// Removes a victim that was already scheduled in this step and returns its tokens to the budget.
-    private func takeBack(_ slot: Int32, from batch: inout Batch, _ budget: inout Budget) {
-        guard let i = batch.requests.lastIndex(where: { $0.handle.slot == slot }) else { return }
+    /// - Returns: whether it was.
+    private func takeBack(_ slot: Int32, from batch: inout Batch, _ budget: inout Budget) -> Bool {
+        guard let i = batch.requests.lastIndex(where: { $0.handle.slot == slot }) else { return false }
         budget.spend(-Int(batch.requests[i].tokens))
         batch.requests.remove(at: i)
+        return true
     }
 
     /// Frees a running request's blocks and puts it in front of the waiting queue: `_preempt_request`.
@@ -134,7 +155,15 @@ extension Scheduler {
                 setAside.append(slot)
                 continue
             }
-            if !admit(slot, into: &batch, &budget, threshold) { break }
+            let attempt = BlockedAdmission(
+                handle: RequestHandle(slot: slot, generation: requests[Int(slot)].generation),
+                releases: kv.pool.releases, registrations: kv.pool.registrations, threshold: threshold,
+                budget: budget.least, hasRunning: running.count > 0)
+            if attempt.mustFail(after: blocked) { break }
+            if !admit(slot, into: &batch, &budget, threshold) {
+                if configuration.enableChunkedPrefill { blocked = attempt }
+                break
+            }
         }
         for slot in setAside.reversed() { waiting.prepend(slot, in: &requests) }
     }
@@ -166,6 +195,8 @@ extension Scheduler {
         running.append(slot, in: &requests)
         requests[i].phase = .running
         requests[i].numComputedTokens = Int32(computed)
+        requests[i].sequence = nextSequence
+        nextSequence += 1
         if requests[i].firstHitTokens < 0 { requests[i].firstHitTokens = Int32(computed) }
         cacheScheduled(slot, tokens: computed + count)
         append(slot, count: count, kind: kind, to: &batch, &budget)
@@ -189,12 +220,13 @@ extension Scheduler {
         batch.requests.append(
             ScheduledRequest(
                 handle: RequestHandle(slot: slot, generation: request.generation), tokens: Int32(count),
-                computedTokens: request.numComputedTokens, kind: kind, producesToken: false))
+                computedTokens: request.numComputedTokens, sequence: request.sequence, kind: kind,
+                producesToken: false))
     }
 
     /// `_update_after_schedule`: advances the computed tokens before the step runs, and sums the step up.
     private mutating func finishScheduling(_ batch: inout Batch) {
-        var state = StepState()
+        var state = batch.state
         for k in batch.requests.indices {
             let scheduled = batch.requests[k]
             let i = Int(scheduled.handle.slot)

@@ -13,6 +13,18 @@ public struct Scheduler: Sendable {
     var running = RequestList()
     var waiting: WaitingQueue
     var kv: KVCacheManager
+    var cohort: DecodeCohort
+    /// Running requests outside the cohort, in list order.
+    var individuals: [Int32] = []
+    /// Requests that left the cohort while their token of the step in flight was still to come.
+    var leavers: [ScheduledRequest] = []
+    /// What remained in flight of cohort step `dissolvedStep` when the cohort was dissolved.
+    var dissolved: [ScheduledRequest] = []
+    var dissolvedStep: Int64 = -1
+    var nextSequence: Int64 = 0
+    /// The caller's stamp of the last update.
+    var lastStamp: Int64 = -1
+    var blocked = BlockedAdmission()
     /// Whether requests ended since the last `schedule()`; the next one tells the workers (`finished_req_ids`).
     var hasUnflushedFinishes = false
     let watermarkBlocks: Int
@@ -24,9 +36,16 @@ public struct Scheduler: Sendable {
         self.configuration = configuration
         waiting = WaitingQueue(policy: configuration.policy)
         kv = KVCacheManager(configuration: configuration)
+        cohort = DecodeCohort(configuration: configuration)
         watermarkBlocks = Int(configuration.watermark * Double(configuration.numBlocks))
         tokenBudget = configuration.maxNumScheduledTokens ?? configuration.maxNumBatchedTokens
         maxActive = configuration.maxNumActiveSeqs ?? configuration.maxNumSeqs
+    }
+
+    /// A request's state by now, whether or not it is in the decode cohort.
+    func current(_ slot: Int32) -> RequestState {
+        let request = requests[Int(slot)]
+        return request.cohortStart < 0 ? request : cohort.current(request)
     }
 
     // MARK: What callers may know
@@ -48,7 +67,7 @@ public struct Scheduler: Sendable {
         var privateHeld = 0
         var slot = running.first
         while slot >= 0 {
-            let blocks = requests[Int(slot)].blocks
+            let blocks = current(slot).blocks
             privateHeld += Int(blocks.hashed - blocks.findable)
             slot = requests[Int(slot)].next
         }
@@ -81,7 +100,7 @@ public struct Scheduler: Sendable {
     public func preemptions(of handle: RequestHandle) -> Int { Int(requests[Int(handle.slot)].preemptions) }
 
     /// Output tokens of a live request so far.
-    public func outputTokens(of handle: RequestHandle) -> Int { Int(requests[Int(handle.slot)].outputTokens) }
+    public func outputTokens(of handle: RequestHandle) -> Int { Int(current(handle.slot).outputTokens) }
 
     /// Prompt tokens that a live request found cached when first admitted; -1 before that.
     public func firstHitTokens(of handle: RequestHandle) -> Int {
@@ -132,6 +151,7 @@ public struct Scheduler: Sendable {
     @discardableResult
     public mutating func abort(_ handle: RequestHandle) -> Bool {
         guard isLive(handle) else { return false }
+        withdrawFromCohort(handle.slot)
         if requests[Int(handle.slot)].phase == .running {
             running.remove(handle.slot, in: &requests)
         } else {
@@ -157,11 +177,12 @@ public struct Scheduler: Sendable {
     /// Checks block conservation, queue membership and limits, where the configuration asks for it.
     func checkInvariants() {
         guard configuration.checksInvariants else { return }
-        kv.checkInvariants(requests: requests.lazy.filter { $0.phase != .free }.map(\.blocks))
+        let live = requests.indices.filter { requests[$0].phase != .free }
+        kv.checkInvariants(requests: live.lazy.map { current(Int32($0)).blocks })
         var slot = running.first
-        var count = 0
+        var (count, members, sequence) = (0, 0, Int64(-1))
         while slot >= 0 {
-            let request = requests[Int(slot)]
+            let request = current(slot)
             precondition(request.phase == .running, "running list: a request that is not running")
             precondition(
                 request.numComputedTokens <= request.numTokens + request.placeholders,
@@ -169,9 +190,16 @@ public struct Scheduler: Sendable {
             precondition(
                 Int(request.blocks.held) * configuration.blockSize >= Int(request.numComputedTokens),
                 "request: computed tokens without a block")
+            precondition(request.sequence > sequence, "running list: not in order of admission")
+            sequence = request.sequence
+            if request.cohortStart >= 0 { members += 1 }
             count += 1
             slot = request.next
         }
+        precondition(members == cohort.count, "decode cohort: count is off")
+        precondition(
+            configuration.exactSteps || members + individuals.count == count,
+            "running list: a request is neither in the cohort nor by itself")
         precondition(count == running.count, "running list: count is off")
         precondition(count <= configuration.maxNumSeqs, "running list: more than max_num_seqs")
         let queued = waiting.ordered(in: requests)
@@ -183,7 +211,6 @@ public struct Scheduler: Sendable {
                 "waiting queue: a request that is not waiting")
             precondition(request.blocks.held == 0, "waiting queue: a request that holds blocks")
         }
-        let live = requests.lazy.filter { $0.phase != .free }.count
-        precondition(live == count + queued.count, "a request is in no queue")
+        precondition(live.count == count + queued.count, "a request is in no queue")
     }
 }

@@ -56,6 +56,9 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     public var watermark = 0.0
     /// Rules of which release.
     public var version = SchedulerVersion.v0_32
+    /// Whether every request is visited in every step, instead of advancing decoding requests together. The
+    /// schedule is the same either way; this is slower.
+    public var exactSteps = false
     /// Whether every change is followed by a check of all invariants. Slow; on in debug builds.
     public var checksInvariants = _isDebugAssertConfiguration()
 

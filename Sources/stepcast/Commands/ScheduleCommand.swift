@@ -30,6 +30,15 @@ struct ScheduleCommand: ParsableCommand {
     @Flag(help: "Compare with the records in the file and stop at the first difference.")
     var check = false
 
+    @Flag(help: "Visit every request in every step instead of advancing decoding requests together.")
+    var exactSteps = false
+
+    @Flag(
+        help:
+            "Treat text that only one prompt holds as if other prompts could share it; the schedule is the same."
+    )
+    var shareEverything = false
+
     @Option(help: "Stop after this many steps when printing records.")
     var maxSteps = 100_000
 
@@ -40,7 +49,9 @@ struct ScheduleCommand: ParsableCommand {
             let recording = try ScenarioFile.read(file)
             if check {
                 steps += recording.records.count
-                if let difference = recording.firstDifference() {
+                if let difference = recording.firstDifference(
+                    sharesEverything: shareEverything, exactSteps: exactSteps)
+                {
                     different += 1
                     print("\(file): \(difference)")
                 }

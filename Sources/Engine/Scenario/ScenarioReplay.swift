@@ -46,7 +46,7 @@ public struct ScenarioReplay {
         self.scenario = scenario
         self.maxSteps = maxSteps
         requests = scenario.incomingRequests(sharesEverything: sharesEverything)
-        arrivals = Dictionary(grouping: scenario.requests.indices) { scenario.requests[$0].arrival_step }
+        arrivals = Dictionary(grouping: scenario.requests.indices) { scenario.requests[$0].arrivalStep }
         aborts = Dictionary(grouping: scenario.aborts) { $0[0] }.mapValues { $0.map { $0[1] } }
         lastEvent = max(arrivals.keys.max() ?? 0, aborts.keys.max() ?? 0)
         var configuration = scenario.schedulerConfiguration
@@ -114,7 +114,7 @@ public struct ScenarioReplay {
     private mutating func addArrivals() {
         for id in arrivals[step] ?? [] {
             handles[id] = core.scheduler.add(
-                requests[id], id: id, arrivalTime: scenario.requests[id].arrival_time)
+                requests[id], id: id, arrivalTime: scenario.requests[id].arrivalTime)
         }
     }
 
@@ -150,7 +150,7 @@ public struct ScenarioReplay {
         }
         if mustUpdate {
             let updated = inFlightSteps.removeFirst()
-            if scenario.config.async_scheduling { record.append(("upd", .ints([updated]))) }
+            if scenario.config.asyncScheduling { record.append(("upd", .ints([updated]))) }
             _ = core.update(stamp: Int64(step), outputs: &outputs)
             noteOutputs()
             record.append(("fin", .ints(outputs.filter(\.isFinished).map(\.id))))

@@ -5,22 +5,41 @@ import ServingCore
 public struct SchedulerScenario: Codable, Sendable {
     /// Inputs of vLLM's scheduler, under vLLM's names.
     public struct Configuration: Codable, Sendable {
-        var max_num_batched_tokens: Int
-        var max_num_seqs: Int
-        var block_size: Int
-        var num_blocks: Int
-        var max_model_len: Int
-        var enable_chunked_prefill: Bool
-        var enable_prefix_caching: Bool
-        var long_prefill_token_threshold: Int
-        var long_prefill_token_threshold_adaptive: Bool
+        var maxNumBatchedTokens: Int
+        var maxNumSeqs: Int
+        var blockSize: Int
+        var numBlocks: Int
+        var maxModelLen: Int
+        var enableChunkedPrefill: Bool
+        var enablePrefixCaching: Bool
+        var longPrefillTokenThreshold: Int
+        var longPrefillTokenThresholdAdaptive: Bool
         var policy: SchedulingPolicy
-        var async_scheduling: Bool
-        var scheduler_reserve_full_isl: Bool
+        var asyncScheduling: Bool
+        var schedulerReserveFullISL: Bool
         var watermark: Double
-        var max_num_active_seqs: Int?
-        var max_num_scheduled_tokens: Int?
+        var maxNumActiveSeqs: Int?
+        var maxNumScheduledTokens: Int?
         var offload: JSONValue?
+
+        enum CodingKeys: String, CodingKey {
+            case maxNumBatchedTokens = "max_num_batched_tokens"
+            case maxNumSeqs = "max_num_seqs"
+            case blockSize = "block_size"
+            case numBlocks = "num_blocks"
+            case maxModelLen = "max_model_len"
+            case enableChunkedPrefill = "enable_chunked_prefill"
+            case enablePrefixCaching = "enable_prefix_caching"
+            case longPrefillTokenThreshold = "long_prefill_token_threshold"
+            case longPrefillTokenThresholdAdaptive = "long_prefill_token_threshold_adaptive"
+            case policy
+            case asyncScheduling = "async_scheduling"
+            case schedulerReserveFullISL = "scheduler_reserve_full_isl"
+            case watermark
+            case maxNumActiveSeqs = "max_num_active_seqs"
+            case maxNumScheduledTokens = "max_num_scheduled_tokens"
+            case offload
+        }
     }
 
     /// A named piece of a prompt, written `[name, length]`.
@@ -46,11 +65,18 @@ public struct SchedulerScenario: Codable, Sendable {
     /// One request.
     public struct Request: Codable, Sendable {
         var id: Int
-        var arrival_step: Int
-        var arrival_time: Double
+        var arrivalStep: Int
+        var arrivalTime: Double
         var prompt: [Segment]
-        var output_tokens: Int
+        var outputTokens: Int
         var priority: Int
+
+        enum CodingKeys: String, CodingKey {
+            case id, prompt, priority
+            case arrivalStep = "arrival_step"
+            case arrivalTime = "arrival_time"
+            case outputTokens = "output_tokens"
+        }
     }
 
     var format: String
@@ -80,14 +106,14 @@ public struct SchedulerScenario: Codable, Sendable {
                 accepted: "vllm-v1-sched/1")
         }
         let many = 1...Self.limit
-        try check("config.max_num_batched_tokens", config.max_num_batched_tokens, many)
-        try check("config.max_num_seqs", config.max_num_seqs, many)
-        try check("config.block_size", config.block_size, many)
-        try check("config.num_blocks", config.num_blocks, 2...Self.limit)
-        try check("config.max_model_len", config.max_model_len, many)
-        try check("config.long_prefill_token_threshold", config.long_prefill_token_threshold, 0...Self.limit)
-        if let value = config.max_num_active_seqs { try check("config.max_num_active_seqs", value, many) }
-        if let value = config.max_num_scheduled_tokens {
+        try check("config.max_num_batched_tokens", config.maxNumBatchedTokens, many)
+        try check("config.max_num_seqs", config.maxNumSeqs, many)
+        try check("config.block_size", config.blockSize, many)
+        try check("config.num_blocks", config.numBlocks, 2...Self.limit)
+        try check("config.max_model_len", config.maxModelLen, many)
+        try check("config.long_prefill_token_threshold", config.longPrefillTokenThreshold, 0...Self.limit)
+        if let value = config.maxNumActiveSeqs { try check("config.max_num_active_seqs", value, many) }
+        if let value = config.maxNumScheduledTokens {
             try check("config.max_num_scheduled_tokens", value, many)
         }
         guard config.watermark >= 0, config.watermark < 1 else {
@@ -102,13 +128,13 @@ public struct SchedulerScenario: Codable, Sendable {
         for (position, request) in requests.enumerated() {
             let field = "requests[\(position)]"
             try check(field + ".id", request.id, position...position)
-            try check(field + ".arrival_step", request.arrival_step, 0...Self.limit)
-            try check(field + ".output_tokens", request.output_tokens, many)
+            try check(field + ".arrival_step", request.arrivalStep, 0...Self.limit)
+            try check(field + ".output_tokens", request.outputTokens, many)
             try check(field + ".priority", request.priority, -Self.limit...Self.limit)
-            guard request.arrival_time.isFinite else {
+            guard request.arrivalTime.isFinite else {
                 throw InvalidInput(
                     source: source, line: 1, field: field + ".arrival_time",
-                    value: String(request.arrival_time),
+                    value: String(request.arrivalTime),
                     "is not finite", accepted: "a number")
             }
             var tokens = 0
@@ -116,7 +142,7 @@ public struct SchedulerScenario: Codable, Sendable {
                 try check(field + ".prompt", segment.tokens, 0...Self.limit)
                 tokens += segment.tokens
             }
-            try check(field + ".prompt (tokens)", tokens, 1...max(config.max_model_len - 1, 1))
+            try check(field + ".prompt (tokens)", tokens, 1...max(config.maxModelLen - 1, 1))
         }
         for abort in aborts {
             guard abort.count == 2, abort[0] >= 0, requests.indices.contains(abort[1]) else {
@@ -131,17 +157,17 @@ public struct SchedulerScenario: Codable, Sendable {
     /// The scheduler's configuration.
     var schedulerConfiguration: SchedulerConfiguration {
         var result = SchedulerConfiguration(
-            maxNumBatchedTokens: config.max_num_batched_tokens, maxNumSeqs: config.max_num_seqs,
-            blockSize: config.block_size, numBlocks: config.num_blocks, maxModelLen: config.max_model_len)
-        result.maxNumScheduledTokens = config.max_num_scheduled_tokens
-        result.maxNumActiveSeqs = config.max_num_active_seqs
-        result.enableChunkedPrefill = config.enable_chunked_prefill
-        result.enablePrefixCaching = config.enable_prefix_caching
-        result.longPrefillTokenThreshold = config.long_prefill_token_threshold
-        result.longPrefillTokenThresholdAdaptive = config.long_prefill_token_threshold_adaptive
+            maxNumBatchedTokens: config.maxNumBatchedTokens, maxNumSeqs: config.maxNumSeqs,
+            blockSize: config.blockSize, numBlocks: config.numBlocks, maxModelLen: config.maxModelLen)
+        result.maxNumScheduledTokens = config.maxNumScheduledTokens
+        result.maxNumActiveSeqs = config.maxNumActiveSeqs
+        result.enableChunkedPrefill = config.enableChunkedPrefill
+        result.enablePrefixCaching = config.enablePrefixCaching
+        result.longPrefillTokenThreshold = config.longPrefillTokenThreshold
+        result.longPrefillTokenThresholdAdaptive = config.longPrefillTokenThresholdAdaptive
         result.policy = config.policy
-        result.asyncScheduling = config.async_scheduling
-        result.schedulerReserveFullISL = config.scheduler_reserve_full_isl
+        result.asyncScheduling = config.asyncScheduling
+        result.schedulerReserveFullISL = config.schedulerReserveFullISL
         result.watermark = config.watermark
         return result
     }
@@ -163,8 +189,8 @@ public struct SchedulerScenario: Codable, Sendable {
             var result = IncomingRequest()
             let pieces = request.prompt.filter { $0.tokens > 0 }
             result.promptTokens = pieces.reduce(0) { $0 + $1.tokens }
-            result.outputTokens = request.output_tokens
-            result.maxTokens = request.output_tokens
+            result.outputTokens = request.outputTokens
+            result.maxTokens = request.outputTokens
             result.priority = request.priority
             for piece in pieces {
                 guard sharesEverything || uses[piece.name]! > 1 || piece.name.hasPrefix("out") else { break }

@@ -182,7 +182,7 @@ extension Scheduler {
         count = min(count, budget.least)
 
         let reserve = running.count > 0 ? watermarkBlocks : 0
-        if configuration.schedulerReserveFullISL && configuration.version != .v0_15 {
+        if configuration.schedulerReserveFullISL && configuration.version != .v015 {
             let needed = kv.blocksNeeded(requests[i].blocks, hit: hit, tokens: known)
             if needed + reserve > kv.freeBlocks { return false }
         }

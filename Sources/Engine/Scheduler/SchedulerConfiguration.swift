@@ -9,15 +9,15 @@ public enum SchedulingPolicy: String, Sendable, Codable, CaseIterable {
 /// Which release's rules apply. SEMANTICS differ between two families only.
 public enum SchedulerVersion: String, Sendable, Codable, CaseIterable {
     /// vLLM 0.15: no full-prompt admission gate, freed blocks all go to the tail of the free queue.
-    case v0_15 = "0.15"
+    case v015 = "0.15"
     /// vLLM 0.19 to 0.32.
-    case v0_32 = "0.32"
+    case v032 = "0.32"
 
-    var appendsAllFreedBlocks: Bool { self == .v0_15 }
+    var appendsAllFreedBlocks: Bool { self == .v015 }
     /// Whether a lone request is exempt from the long-prefill threshold.
-    var exemptsLoneRequest: Bool { self != .v0_15 }
+    var exemptsLoneRequest: Bool { self != .v015 }
     /// Whether preempting a running request below the cursor moves the cursor even if it had no tokens yet.
-    var movesCursorForAnyVictim: Bool { self != .v0_15 }
+    var movesCursorForAnyVictim: Bool { self != .v015 }
 }
 
 /// Everything that decides what the scheduler does, under vLLM's names.
@@ -55,7 +55,7 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     /// Share of the blocks that admission leaves free.
     public var watermark = 0.0
     /// Rules of which release.
-    public var version = SchedulerVersion.v0_32
+    public var version = SchedulerVersion.v032
     /// Whether every request is visited in every step, instead of advancing decoding requests together. The
     /// schedule is the same either way; this is slower.
     public var exactSteps = false

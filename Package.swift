@@ -61,7 +61,9 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(name: "ServingCoreTests", dependencies: ["ServingCore"], swiftSettings: strict),
-        .testTarget(name: "ByteStreamsTests", dependencies: ["ByteStreams"], swiftSettings: strict),
+        .testTarget(
+            name: "ByteStreamsTests", dependencies: ["ByteStreams", "CZstd", "ServingCore"],
+            swiftSettings: strict),
         .testTarget(name: "CatalogTests", dependencies: ["Catalog"], swiftSettings: strict),
         .testTarget(
             name: "WorkloadTests", dependencies: ["Workload", "ByteStreams"], swiftSettings: strict),

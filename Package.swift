@@ -71,6 +71,9 @@ let package = Package(
         .testTarget(
             name: "LatencyOracleTests", dependencies: ["LatencyOracle"], swiftSettings: strict),
         .testTarget(
+            name: "SimulationTests", dependencies: ["Simulation", "ServingCore"],
+            swiftSettings: strict),
+        .testTarget(
             name: "StepTracesTests", dependencies: ["StepTraces", "ByteStreams"],
             swiftSettings: strict),
         .testTarget(

@@ -60,14 +60,11 @@ public struct LatencyHistogram: Sendable {
     @inline(__always)
     private mutating func addToSums(_ scaled: Ticks, _ weight: Int) {
         // Wrapping is right: the variance is computed modulo 2^128 and only has to fit in the end.
-        let square = scaled.multipliedFullWidth(by: scaled)
-        let wide = Int128(truncatingIfNeeded: square.high) << 64 | Int128(truncatingIfNeeded: square.low)
-        if weight == 1 {
-            sum &+= Int128(scaled)
-            sumOfSquares &+= wide
+        sum &+= Int128(scaled) &* Int128(weight)
+        if scaled < 1 << 31 {
+            sumOfSquares &+= Int128(scaled &* scaled) &* Int128(weight)
         } else {
-            sum &+= Int128(scaled) &* Int128(weight)
-            sumOfSquares &+= wide &* Int128(weight)
+            sumOfSquares &+= Int128(scaled) &* Int128(scaled) &* Int128(weight)
         }
         count &+= weight
     }

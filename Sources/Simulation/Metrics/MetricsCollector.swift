@@ -34,7 +34,8 @@ public struct MetricsCollector: Sendable {
     private var preemptions: (total: Int, requests: Int) = (0, 0)
     private var queueTime: Int128 = 0
 
-    private var integrals: (waiting: Int128, running: Int128, kvBlocks: Int128, busy: Int128) = (0, 0, 0, 0)
+    /// The engines' state summed up to the start of measuring.
+    private var before = StateIntegrals()
     private var most: (waiting: Int, running: Int, kvBlocks: Int) = (0, 0, 0)
     private var kvBlocksTotal = 0
 
@@ -56,7 +57,7 @@ public struct MetricsCollector: Sendable {
     @inline(__always)
     public mutating func sent(at time: Ticks, due: Ticks) {
         if measuredFrom == .max { decideStart(time) }
-        monitor.sent(at: time, due: due)
+        if monitor.sent(at: time, due: due) { monitor.note(timeline.integrals) }
     }
 
     /// A client sent the next request, when it was due.
@@ -68,6 +69,7 @@ public struct MetricsCollector: Sendable {
         let end = firstSent.addingReportingOverflow(warmUpTime)
         guard monitor.totals.sent >= warmUpRequests, !end.overflow, time >= end.partialValue else { return }
         measuredFrom = time
+        before = timeline.integrals
         peaks.origin = time
     }
 
@@ -75,17 +77,10 @@ public struct MetricsCollector: Sendable {
     /// counts are the same. Where nothing is reported an engine counts as idle and empty.
     @inline(__always)
     public mutating func step(start: Ticks, end: Ticks, state: borrowing StepState) {
-        let span = end &- start
-        guard span > 0 else { return }
+        guard end > start else { return }
         timeline.add(from: start, to: end, state)
-        monitor.state(state, lasting: span)
         if end > lastEnd { lastEnd = end }
         guard start >= measuredFrom else { return }
-        let wide = Int128(span)
-        integrals.waiting &+= Int128(state.waitingRequests) &* wide
-        integrals.running &+= Int128(state.runningRequests) &* wide
-        integrals.kvBlocks &+= Int128(state.kvBlocksUsed) &* wide
-        integrals.busy &+= wide
         most.waiting = max(most.waiting, state.waitingRequests)
         most.running = max(most.running, state.runningRequests)
         most.kvBlocks = max(most.kvBlocks, state.kvBlocksUsed)
@@ -163,6 +158,7 @@ public struct MetricsCollector: Sendable {
         let span = max(0, runEnd - from)
         result.start = from.seconds
         result.duration = span.seconds
+        let integrals = timeline.integrals - before
         if span > 0 {
             let seconds = span.seconds
             result.requestThroughput = Double(counts.completed) / seconds

@@ -7,8 +7,11 @@ struct PerSecondPeaks: Sendable {
     private static let limit = 1 << 22
 
     /// Time 0 of the seconds; -1 until it is known.
-    var origin: Ticks = -1
-    private var second: Ticks = 0
+    var origin: Ticks = -1 {
+        didSet { secondEnd = origin.addingReportingOverflow(Ticks.perSecond).partialValue }
+    }
+    /// End of the second that `tokens` counts.
+    private var secondEnd = Ticks.max
     private var tokens = 0
     private var peak = 0
     /// Change of the number of requests alive from one second to the next.
@@ -18,13 +21,16 @@ struct PerSecondPeaks: Sendable {
     @inline(__always)
     mutating func delivered(_ count: Int, at time: Ticks) {
         guard origin >= 0, time >= origin else { return }
-        let now = (time - origin) / Ticks.perSecond
-        if now > second {
-            peak = max(peak, tokens)
-            tokens = 0
-            second = now
-        }
+        if time >= secondEnd { turn(time) }
         tokens &+= count
+    }
+
+    @inline(never)
+    private mutating func turn(_ time: Ticks) {
+        peak = max(peak, tokens)
+        tokens = 0
+        let start = time - (time - origin) % Ticks.perSecond
+        secondEnd = start > Ticks.max - Ticks.perSecond ? .max : start + Ticks.perSecond
     }
 
     /// Counts a successful request.

@@ -46,11 +46,8 @@ struct SaturationMonitor: Sendable {
         var time: Ticks = 0
         var sent = 0
         var ended = 0
-        /// Integrals over time of requests waiting, and of requests waiting or running.
-        var waiting: Int128 = 0
-        var inSystem: Int128 = 0
-        /// Time with a queue, summed over engines.
-        var queued: Ticks = 0
+        /// Sums of the engines' state up to then.
+        var state = StateIntegrals()
         /// Sum over requests of how late the client's limit made them.
         var lateness: Int128 = 0
         /// Requests that it made late at all.
@@ -67,8 +64,9 @@ struct SaturationMonitor: Sendable {
     /// Whether a request has been sent.
     var hasStarted: Bool { totals.sent > 0 }
 
+    /// Counts a request sent; true when a note is due.
     @inline(__always)
-    mutating func sent(at time: Ticks, due: Ticks) {
+    mutating func sent(at time: Ticks, due: Ticks) -> Bool {
         if totals.sent == 0 { firstDue = due }
         lastDue = due
         totals.time = time
@@ -78,11 +76,13 @@ struct SaturationMonitor: Sendable {
             totals.late &+= 1
         }
         untilNote &-= 1
-        if untilNote == 0 { note() }
+        return untilNote == 0
     }
 
+    /// Takes a note, with the sums of the engines' state so far.
     @inline(never)
-    private mutating func note() {
+    mutating func note(_ state: StateIntegrals) {
+        totals.state = state
         notes.append(totals)
         if notes.count == Self.capacity {
             notes = stride(from: 0, to: notes.count, by: 2).map { notes[$0] }
@@ -93,15 +93,6 @@ struct SaturationMonitor: Sendable {
 
     @inline(__always)
     mutating func ended() { totals.ended &+= 1 }
-
-    @inline(__always)
-    mutating func state(_ state: borrowing StepState, lasting span: Ticks) {
-        guard totals.sent > 0 else { return }
-        let wide = Int128(span)
-        totals.waiting &+= Int128(state.waitingRequests) &* wide
-        totals.inSystem &+= Int128(state.waitingRequests &+ state.runningRequests) &* wide
-        if state.waitingRequests > 0 { totals.queued &+= span }
-    }
 }
 
 /// What one stretch of the arrivals shows.
@@ -150,13 +141,14 @@ struct GrowthOfQueue {
             let to = notes[notes.startIndex + steps * part / parts]
             guard to.time > from.time else { continue }
             let ticks = Double(to.time - from.time)
+            let state = to.state - from.state
             spans.append(
                 Span(
                     middle: (from.time.seconds + to.time.seconds) / 2,
-                    waiting: Double(to.waiting - from.waiting) / ticks,
-                    inSystem: Double(to.inSystem - from.inSystem) / ticks,
+                    waiting: Double(state.waiting) / ticks,
+                    inSystem: Double(state.waiting + state.running) / ticks,
                     heldBack: Double(to.lateness - from.lateness) / ticks,
-                    queued: Double(to.queued - from.queued) / ticks,
+                    queued: Double(state.queued) / ticks,
                     late: Double(to.late - from.late) / Double(max(1, to.sent - from.sent))))
             from = to
         }
@@ -211,7 +203,8 @@ extension Saturation {
             return
         }
         let seconds = (last.time - first.time).seconds
-        meanInSystem = Double(last.inSystem - first.inSystem) / Double(last.time - first.time)
+        let state = last.state - first.state
+        meanInSystem = Double(state.waiting + state.running) / Double(last.time - first.time)
         littlesLaw = Double(last.sent - first.sent) / seconds * meanEndToEnd
         let half = GrowthOfQueue(notes[(notes.count / 2)...], engines: engines)
         let end = GrowthOfQueue(notes[(notes.count - notes.count / 4)...], engines: engines)

@@ -7,63 +7,76 @@ struct StateTimeline: Sendable {
     private static let capacity = 512
 
     private struct Bin {
-        var waiting: Int128 = 0
-        var running: Int128 = 0
-        var kvBlocks: Int128 = 0
+        var integrals = StateIntegrals()
         var mostWaiting = 0
 
         mutating func merge(_ other: Bin) {
-            waiting &+= other.waiting
-            running &+= other.running
-            kvBlocks &+= other.kvBlocks
+            integrals.add(other.integrals)
             mostWaiting = max(mostWaiting, other.mostWaiting)
         }
     }
 
     private var bins: [Bin] = []
-    /// Bins are 2^shift ticks wide; the first are a millisecond or so.
-    private var shift: Ticks = 20
+    /// Bins are 2^shift ticks wide; the first are 17 ms.
+    private var shift: Ticks = 24
     private var origin: Ticks = -1
+    /// The bin last added to, not yet in `bins`: a step that stays in it costs a few additions.
+    private var open = Bin()
+    private var openStart: Ticks = 0
+    private var openEnd: Ticks = 0
+    /// Sums over everything but the open bin.
+    private var closed = StateIntegrals()
 
-    /// Adds a state that lasted from `start` to `end`, which may overlap others (one engine each).
+    /// Adds a state that lasted from `start` to a later `end`; it may overlap others (one engine each).
     @inline(__always)
     mutating func add(from start: Ticks, to end: Ticks, _ state: borrowing StepState) {
-        if origin < 0 { origin = start }
-        let start = max(start, origin) - origin
-        let last = end - origin - 1
-        guard last >= start else { return }
-        if Int(last >> shift) >= bins.count { cover(last) }
-        let first = Int(start >> shift)
-        if first == Int(last >> shift) {
-            add(state, to: first, lasting: last - start + 1)
+        if start >= openStart, end <= openEnd {
+            open.integrals.add(state, lasting: end &- start)
+            if state.waitingRequests > open.mostWaiting { open.mostWaiting = state.waitingRequests }
         } else {
-            spread(state, start, last)
+            spread(from: start, to: end, state)
         }
     }
 
-    @inline(__always)
-    private mutating func add(_ state: borrowing StepState, to place: Int, lasting span: Ticks) {
-        let span = Int128(span)
-        bins[place].waiting &+= Int128(state.waitingRequests) &* span
-        bins[place].running &+= Int128(state.runningRequests) &* span
-        bins[place].kvBlocks &+= Int128(state.kvBlocksUsed) &* span
-        bins[place].mostWaiting = max(bins[place].mostWaiting, state.waitingRequests)
+    /// Sums over everything added.
+    var integrals: StateIntegrals {
+        var all = closed
+        all.add(open.integrals)
+        return all
     }
 
     @inline(never)
-    private mutating func spread(_ state: borrowing StepState, _ start: Ticks, _ last: Ticks) {
-        var from = start
-        while from <= last {
-            let place = from >> shift
-            let until = min(last, (place + 1) << shift - 1)
-            add(state, to: Int(place), lasting: until - from + 1)
-            from = until + 1
+    private mutating func spread(from start: Ticks, to end: Ticks, _ state: borrowing StepState) {
+        close()
+        if origin < 0 { origin = start }
+        var from = max(start, origin)
+        while from < end {
+            let place = (from - origin) >> shift
+            cover(place)
+            // Covering may have widened the bins.
+            let bin = (from - origin) >> shift
+            openStart = origin + bin << shift
+            openEnd = origin + (bin + 1) << shift
+            let until = min(end, openEnd)
+            open.integrals.add(state, lasting: until - from)
+            open.mostWaiting = state.waitingRequests
+            from = until
+            if from < end { close() }
         }
     }
 
-    @inline(never)
-    private mutating func cover(_ last: Ticks) {
-        while last >> shift >= Ticks(Self.capacity) {
+    private mutating func close() {
+        guard openEnd > openStart else { return }
+        bins[Int((openStart - origin) >> shift)].merge(open)
+        closed.add(open.integrals)
+        open = Bin()
+        openStart = 0
+        openEnd = 0
+    }
+
+    private mutating func cover(_ place: Ticks) {
+        var last = place
+        while last >= Ticks(Self.capacity) {
             var merged: [Bin] = []
             merged.reserveCapacity(Self.capacity)
             for place in stride(from: 0, to: bins.count, by: 2) {
@@ -73,8 +86,9 @@ struct StateTimeline: Sendable {
             }
             bins = merged
             shift += 1
+            last >>= 1
         }
-        let missing = Int(last >> shift) + 1 - bins.count
+        let missing = Int(last) + 1 - bins.count
         if missing > 0 { bins.append(contentsOf: repeatElement(Bin(), count: missing)) }
     }
 
@@ -83,17 +97,55 @@ struct StateTimeline: Sendable {
     ///   - end: end of the run, where the last bin ends.
     ///   - kvBlocks: KV blocks of all engines; 0 when unknown.
     func samples(until end: Ticks, kvBlocks: Int) -> [StateSample] {
-        bins.indices.map { place in
+        var bins = bins
+        if openEnd > openStart { bins[Int((openStart - origin) >> shift)].merge(open) }
+        return bins.indices.map { place in
             let start = Ticks(place) << shift
             let width = max(1, min(Ticks(1) << shift, end - origin - start))
             let bin = bins[place]
             return StateSample(
                 start: (origin + start).seconds, width: width.seconds,
-                waitingRequests: Double(bin.waiting) / Double(width),
-                runningRequests: Double(bin.running) / Double(width),
-                kvUsage: kvBlocks > 0 ? Double(bin.kvBlocks) / Double(width) / Double(kvBlocks) : 0,
+                waitingRequests: Double(bin.integrals.waiting) / Double(width),
+                runningRequests: Double(bin.integrals.running) / Double(width),
+                kvUsage: kvBlocks > 0 ? Double(bin.integrals.kvBlocks) / Double(width) / Double(kvBlocks) : 0,
                 mostWaitingRequests: bin.mostWaiting)
         }
+    }
+}
+
+/// Integrals of the engines' state over time, in ticks times requests or blocks.
+struct StateIntegrals: Sendable {
+    var waiting: Int128 = 0
+    var running: Int128 = 0
+    var kvBlocks: Int128 = 0
+    /// Time in steps, and time in steps with a queue.
+    var busy: Ticks = 0
+    var queued: Ticks = 0
+
+    @inline(__always)
+    mutating func add(_ state: borrowing StepState, lasting span: Ticks) {
+        let wide = Int128(span)
+        if state.waitingRequests > 0 {
+            waiting &+= Int128(state.waitingRequests) &* wide
+            queued &+= span
+        }
+        running &+= Int128(state.runningRequests) &* wide
+        kvBlocks &+= Int128(state.kvBlocksUsed) &* wide
+        busy &+= span
+    }
+
+    mutating func add(_ other: StateIntegrals) {
+        waiting &+= other.waiting
+        running &+= other.running
+        kvBlocks &+= other.kvBlocks
+        busy &+= other.busy
+        queued &+= other.queued
+    }
+
+    static func - (a: StateIntegrals, b: StateIntegrals) -> StateIntegrals {
+        StateIntegrals(
+            waiting: a.waiting &- b.waiting, running: a.running &- b.running,
+            kvBlocks: a.kvBlocks &- b.kvBlocks, busy: a.busy &- b.busy, queued: a.queued &- b.queued)
     }
 }
 

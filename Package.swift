@@ -11,7 +11,14 @@ let package = Package(
     name: "stepcast",
     platforms: [.macOS(.v26)],
     products: [
-        .executable(name: "stepcast", targets: ["stepcast"])
+        .executable(name: "stepcast", targets: ["stepcast"]),
+        // Everything an embedding program imports, module by module.
+        .library(
+            name: "Stepcast",
+            targets: [
+                "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle", "Simulation",
+                "StepTraces", "OracleTraining",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -70,6 +77,9 @@ let package = Package(
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
         .testTarget(
             name: "LatencyOracleTests", dependencies: ["LatencyOracle"], swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["Simulation", "ServingCore"],
+            swiftSettings: strict),
         .testTarget(
             name: "StepTracesTests", dependencies: ["StepTraces", "ByteStreams"],
             swiftSettings: strict),

@@ -1,0 +1,70 @@
+/// The quantities of a step that change within a run. Every step-time feature is, for one deployment, a linear
+/// form in these; that is why any linear model over any features compiles to one form per scenario.
+///
+/// The last seven are functions of the batch's token count alone and need the deployment's facts.
+@frozen
+public enum StepTerm: Int, CaseIterable, Sendable {
+    /// 1.
+    case one
+    /// Tokens computed for prefill requests.
+    case prefillTokens
+    /// Prefill requests.
+    case prefillRequests
+    /// Tokens that prefill requests had computed before.
+    case prefillContextTokens
+    /// Query-key pairs of causal attention in prefill.
+    case prefillAttentionPairs
+    /// Decode requests (one token each).
+    case decodeRequests
+    /// Context lengths summed over decode requests.
+    case decodeContextTokens
+    /// Requests in the running list.
+    case runningRequests
+    /// 1 when the step computes any prompt token, else 0.
+    case hasPrefill
+
+    /// Requests waiting.
+    case waitingRequests
+    /// Prefill pairs inside a sliding window: the pairs, at most a window for each query.
+    case windowedPrefillPairs
+    /// Decode context inside a sliding window: the contexts, at most a window for each request.
+    case windowedDecodeContext
+    /// KV blocks going to CPU memory.
+    case blocksToOffload
+    /// KV blocks coming from CPU memory.
+    case blocksToRestore
+    /// Share of KV blocks in use.
+    case kvUsage
+    /// Its square.
+    case kvUsageSquared
+    /// Prefill tokens squared.
+    case prefillTokensSquared
+    /// Decode requests squared.
+    case decodeRequestsSquared
+    /// Prefill tokens times decode requests.
+    case prefillTimesDecode
+    /// Prefill tokens times KV usage.
+    case prefillTimesKvUsage
+    /// Decode requests times running requests.
+    case decodeTimesRunning
+
+    /// Batch tokens rounded up to a captured CUDA graph.
+    case paddedTokens
+    /// Padded tokens beyond 128.
+    case tokensAbove128
+    /// Padded tokens beyond 512.
+    case tokensAbove512
+    /// The longer of reading the dense weights and multiplying with them, seconds at the data-sheet rates.
+    case matrixRoofline
+    /// Distinct routed experts that a rank must read in one layer.
+    case distinctExperts
+    /// Routed tokens by which the busiest expert exceeds the mean.
+    case expertLoadSpread
+    /// Routed tokens by which the busiest expert-parallel rank exceeds the mean.
+    case rankLoadSpread
+
+    /// Number of terms.
+    public static let count = StepTerm.allCases.count
+    /// First of the terms that depend on the batch's tokens alone.
+    static let firstTokenFunction = StepTerm.paddedTokens.rawValue
+}

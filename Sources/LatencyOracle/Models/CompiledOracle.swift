@@ -1,0 +1,204 @@
+import ServingCore
+
+/// An oracle for one deployment: what a simulator asks once per step and once per request, without allocation.
+@frozen
+public struct CompiledOracle: Sendable {
+    @usableFromInline enum Shape: UInt8, Sendable { case locationScale, logNormal, quantiles }
+
+    @usableFromInline let shape: Shape
+    @usableFromInline let centre: CompiledStepModel
+    /// Noise scale in seconds, and as a fraction of the prediction.
+    @usableFromInline let absoluteScale: Double
+    @usableFromInline let relativeScale: Double
+    /// Mean over median of log-normal noise.
+    @usableFromInline let meanFactor: Double
+    @usableFromInline let noise: NoiseTable
+    /// Quantile models by probability, and the normal scores of the probabilities.
+    @usableFromInline let quantiles: [CompiledStepModel]
+    @usableFromInline let scores: [Double]
+    /// No step is shorter than this many seconds.
+    @usableFromInline let minimumSeconds: Double
+    @usableFromInline let arrival: CompiledAffineLatency
+    @usableFromInline let post: CompiledAffineLatency
+    @usableFromInline let details: PredictiveDetails
+    /// Weight of every specialist of an ensemble; empty for other models.
+    public let specialistWeights: [Double]
+
+    init(
+        model: StepModel, facts: DeploymentFacts, centre: LinearForm,
+        quantiles: [(tau: Double, form: LinearForm)],
+        noise: NoiseTable, varianceScale: Double, offset: Double, arrival: AffineLatency?,
+        post: AffineLatency?,
+        features: FeatureSet, specialistWeights: [Double]
+    ) {
+        let spread = varianceScale.squareRoot()
+        let scale = (model.noise?.scale ?? 0) * spread
+        if !quantiles.isEmpty {
+            shape = .quantiles
+        } else {
+            shape = model.link == .log ? .logNormal : .locationScale
+        }
+        self.quantiles = quantiles.map { CompiledStepModel(form: $0.form, facts: facts) }
+        scores = quantiles.map { NormalDistribution.quantile($0.tau) }
+        self.centre = CompiledStepModel(form: centre, facts: facts)
+        self.noise = noise
+        switch shape {
+        case .logNormal:
+            absoluteScale = scale
+            relativeScale = 0
+            // Student-t noise on a logarithm has no mean: the median stands for it.
+            meanFactor =
+                model.noise?.family == .studentT ? 1 : NormalDistribution.exponential(0.5 * scale * scale)
+        case .locationScale, .quantiles:
+            absoluteScale = model.noise?.relative == true ? 0 : scale
+            relativeScale = model.noise?.relative == true ? scale : 0
+            meanFactor = 1
+        }
+        minimumSeconds = max(model.minimumSeconds ?? 0, 1e-6)
+        self.arrival = CompiledAffineLatency(arrival)
+        self.post = CompiledAffineLatency(post)
+        details = PredictiveDetails(
+            model: model, facts: facts, features: features, varianceScale: varianceScale)
+        self.specialistWeights = specialistWeights
+    }
+
+    /// Mean duration of a step in seconds: what a simulation without noise uses.
+    @inlinable
+    public func stepSeconds(_ state: StepState) -> Double {
+        switch shape {
+        case .locationScale: return max(centre(state), minimumSeconds)
+        case .logNormal:
+            return max(NormalDistribution.exponential(centre(state)) * meanFactor, minimumSeconds)
+        case .quantiles:
+            // Halves of two normal distributions joined at the median: mean = median + (upper - lower) / sqrt(2 pi).
+            let middle = atScore(state, 0)
+            let spread = atScore(state, 1) + atScore(state, -1) - 2 * middle
+            return max(middle + 0.3989422804014327 * spread, minimumSeconds)
+        }
+    }
+
+    /// Duration of a step with noise: the value at probability `uniform` of its distribution, seconds.
+    @inlinable
+    public func stepSeconds(_ state: StepState, uniform: Double) -> Double {
+        stepSeconds(state, noiseScore: noise.score(uniform))
+    }
+
+    /// Duration of a step at a score of the noise distribution (0: the median), seconds.
+    ///
+    /// For a fixed quantile compute `noiseScore(probability:)` once and pass it every step.
+    @inlinable
+    public func stepSeconds(_ state: StepState, noiseScore score: Double) -> Double {
+        switch shape {
+        case .locationScale:
+            let middle = centre(state)
+            return max(middle + (absoluteScale + relativeScale * middle) * score, minimumSeconds)
+        case .logNormal:
+            return max(NormalDistribution.exponential(centre(state) + absoluteScale * score), minimumSeconds)
+        case .quantiles: return max(atScore(state, score), minimumSeconds)
+        }
+    }
+
+    /// Score of the noise distribution at a probability between 0 and 1.
+    public func noiseScore(probability: Double) -> Double { noise.score(probability) }
+
+    /// Scale of the noise of a step: seconds per unit of score (for quantile models half the distance between the
+    /// scores 1 and -1; on a logarithm that of the logarithm).
+    @inlinable
+    public func noiseScale(_ state: StepState) -> Double {
+        switch shape {
+        case .locationScale: return absoluteScale + relativeScale * max(centre(state), minimumSeconds)
+        case .logNormal: return absoluteScale
+        case .quantiles: return 0.5 * (atScore(state, 1) - atScore(state, -1))
+        }
+    }
+
+    /// Quantile models joined by straight lines on the normal score, sorted so that they never cross.
+    @inlinable
+    func atScore(_ state: StepState, _ score: Double) -> Double {
+        if scores.count == 1 { return quantiles[0](state) }
+        if scores.count == 3 {
+            var (a, b, c) = (quantiles[0](state), quantiles[1](state), quantiles[2](state))
+            if a > b { swap(&a, &b) }
+            if b > c { swap(&b, &c) }
+            if a > b { swap(&a, &b) }
+            return score < scores[1]
+                ? b + (b - a) * (score - scores[1]) / (scores[1] - scores[0])
+                : b + (c - b) * (score - scores[1]) / (scores[2] - scores[1])
+        }
+        return atScoreOfMany(state, score)
+    }
+
+    @usableFromInline
+    func atScoreOfMany(_ state: StepState, _ score: Double) -> Double {
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: quantiles.count) { scratch in
+            var values = scratch
+            for index in quantiles.indices { values[index] = quantiles[index](state) }
+            values.sort()
+            var upper = 1
+            while upper < scores.count - 1, scores[upper] < score { upper += 1 }
+            let slope = (values[upper] - values[upper - 1]) / (scores[upper] - scores[upper - 1])
+            return values[upper] + slope * (score - scores[upper])
+        }
+    }
+
+    /// Mean API work before a request is queued, seconds.
+    @inlinable
+    public func arrivalSeconds(promptTokens: Int) -> Double { arrival.mean(promptTokens) }
+
+    /// The same with noise.
+    @inlinable
+    public func arrivalSeconds(promptTokens: Int, uniform: Double) -> Double {
+        arrival.sampled(promptTokens, uniform)
+    }
+
+    /// Mean time from a request's last step to its client, seconds.
+    @inlinable
+    public func postSeconds(outputTokens: Int) -> Double { post.mean(outputTokens) }
+
+    /// The same with noise.
+    @inlinable
+    public func postSeconds(outputTokens: Int, uniform: Double) -> Double {
+        post.sampled(outputTokens, uniform)
+    }
+}
+
+/// `AffineLatency` with its noise as a table.
+@frozen @usableFromInline
+struct CompiledAffineLatency: Sendable {
+    @usableFromInline let constant: Double
+    @usableFromInline let perToken: Double
+    @usableFromInline let absoluteScale: Double
+    @usableFromInline let relativeScale: Double
+    @usableFromInline let logScale: Double
+    @usableFromInline let noise: NoiseTable
+
+    init(_ latency: AffineLatency?) {
+        constant = latency?.constant ?? 0
+        perToken = latency?.perToken ?? 0
+        let scale = latency?.noise?.scale ?? 0
+        let family = latency?.noise?.family ?? .gaussian
+        let relative = latency?.noise?.relative ?? false
+        logScale = family == .logNormal ? scale : 0
+        absoluteScale = family == .logNormal || relative ? 0 : scale
+        relativeScale = family != .logNormal && relative ? scale : 0
+        if family == .studentT, let df = latency?.noise?.degreesOfFreedom {
+            noise = .studentT(degreesOfFreedom: df)
+        } else {
+            noise = .normal
+        }
+    }
+
+    @inlinable
+    func mean(_ tokens: Int) -> Double { max(0, constant + perToken * Double(tokens)) }
+
+    /// Log-normal noise keeps the mean: the median lies exp(scale^2 / 2) below it.
+    @inlinable
+    func sampled(_ tokens: Int, _ uniform: Double) -> Double {
+        let mean = mean(tokens)
+        let score = noise.score(uniform)
+        if logScale > 0 {
+            return mean * NormalDistribution.exponential(logScale * score - 0.5 * logScale * logScale)
+        }
+        return max(0, mean + (absoluteScale + relativeScale * mean) * score)
+    }
+}

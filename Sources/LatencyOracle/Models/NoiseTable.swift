@@ -1,0 +1,36 @@
+/// Quantiles of a standardised noise distribution, ready to turn a uniform random number into noise with one
+/// look-up. The tails end at probability 1/16,384.
+@frozen
+public struct NoiseTable: Sendable {
+    @usableFromInline static var intervals: Int { 4096 }
+    @usableFromInline let scores: [Double]
+
+    /// Standard normal noise.
+    public static let normal = NoiseTable { NormalDistribution.quantile($0) }
+
+    /// Student-t noise, scale 1 (not variance 1).
+    public static func studentT(degreesOfFreedom: Double) -> NoiseTable {
+        let distribution = StudentTDistribution(degreesOfFreedom: degreesOfFreedom)
+        return NoiseTable { distribution.quantile($0) }
+    }
+
+    private init(quantile: (Double) -> Double) {
+        let half = Self.intervals / 2
+        var scores = [Double](repeating: 0, count: Self.intervals + 1)
+        for i in 0..<half {
+            let probability = i == 0 ? 1.0 / Double(4 * Self.intervals) : Double(i) / Double(Self.intervals)
+            scores[i] = quantile(probability)
+            scores[Self.intervals - i] = -scores[i]
+        }
+        self.scores = scores
+    }
+
+    /// The noise at probability `uniform`, which is held to [0, 1].
+    @inlinable
+    public func score(_ uniform: Double) -> Double {
+        let position = max(0, min(1, uniform)) * Double(Self.intervals)
+        let index = min(Int(position), Self.intervals - 1)
+        let fraction = position - Double(index)
+        return scores[index] + fraction * (scores[index + 1] - scores[index])
+    }
+}

@@ -48,7 +48,10 @@ let package = Package(
         .target(name: "LatencyOracle", dependencies: ["ServingCore"], swiftSettings: strict),
         .target(
             name: "Simulation",
-            dependencies: ["ServingCore", "Engine", "LatencyOracle"],
+            dependencies: [
+                "ServingCore", "Workload", "Engine", "LatencyOracle",
+                .product(name: "DequeModule", package: "swift-collections"),
+            ],
             swiftSettings: strict),
         .target(
             name: "StepTraces", dependencies: ["ServingCore", "ByteStreams", "LatencyOracle"],

@@ -3,6 +3,8 @@ extension Scheduler {
     public struct Output: Sendable {
         /// Caller's number of the request.
         public var id: Int
+        /// Slot of the request, taken again only by a request added later.
+        public var slot: Int32
         /// Whether this was its first token.
         public var isFirstToken: Bool
         /// Whether it ended with this token.
@@ -67,7 +69,7 @@ extension Scheduler {
         let isFinished = Int(known) >= configuration.maxModelLen || known >= requests[i].stopTotalTokens
         outputs.append(
             Output(
-                id: requests[i].id, isFirstToken: known == requests[i].promptTokens + 1,
+                id: requests[i].id, slot: slot, isFirstToken: known == requests[i].promptTokens + 1,
                 isFinished: isFinished, outputTokens: requests[i].outputTokens,
                 preemptions: requests[i].preemptions, firstHitTokens: requests[i].firstHitTokens,
                 previousStamp: requests[i].lastStamp))

@@ -64,8 +64,8 @@ public struct ModelArchitecture: Sendable, Equatable {
         layers.count { if case .experts = $0.feedForward { true } else { false } }
     }
 
-    /// Parameters of the whole decoder, embeddings included, the vision tower not.
-    public var totalParameters: Double { parameters.total }
+    /// Parameters of the whole model, embeddings and (estimated) vision tower included.
+    public var totalParameters: Double { parameters.total + encoderParameters }
 
     /// Parameters that one token is multiplied with: all but the experts it isn't routed to, output projection
     /// included, input embedding left out when there is a separate one.
@@ -97,7 +97,7 @@ public struct ParameterCounts: Sendable, Equatable {
 }
 
 extension ModelArchitecture {
-    /// Counts parameters by summing every layer's matrices, biases and norms.
+    /// Counts the decoder's parameters by summing every layer's matrices, biases and norms.
     public var parameters: ParameterCounts {
         var counts = ParameterCounts()
         let hidden = Double(hiddenSize)

@@ -176,6 +176,14 @@ extension WorkloadSpecification {
         if case .steady = arrivals.rate, self.numPrompts == nil { arrivals.normalized = false }
     }
 
+    /// Applies the parts of trace options that mean something for a specification.
+    mutating func apply(_ options: TraceOptions) throws(InvalidInput) {
+        if let limit = options.limit { numPrompts = min(limit, numPrompts ?? .max) }
+        if let limit = options.maxConcurrency { maxConcurrency = limit }
+        if let timeout = options.clientTimeout { clientTimeout = timeout }
+        arrivals.scaleRate(by: options.rateScale)
+    }
+
     private static func ranged(_ length: Int, _ ratio: Double) -> Distribution {
         if ratio == 0 { return Distribution(.constant(Double(length)), minimum: Double(min(length, 1))) }
         let low = max((Double(length) * (1 - ratio)).rounded(.down), 0)

@@ -35,7 +35,10 @@ import Testing
         ("input_len: nan\noutput_len: 1", "input_len: \"nan\" is not a number"),
         ("input_len: 5", "output_len: is missing"),
         ("input_len: 5\noutput_len: 5\nload: {request_rate: -2}", "load.request_rate: \"-2\" is negative"),
-        ("input_len: 5\noutput_len: 5\nload: {request_rate: inf}", "num_prompts: is missing"),
+        (
+            "input_len: 5\noutput_len: 5\nload: {request_rate: 5, normalize: true}\nduration: 5",
+            "num_prompts: is missing"
+        ),
         ("input_len: 5\noutput_len: 5\nload: {request_rate: 5, stages: []}", "load.request_rate"),
         ("input_len: 5\noutput_len: 5\nload: {stages: []}", "load.stages: has 0 entries"),
         (

@@ -63,24 +63,20 @@ extension WorkloadSpecification {
     }
 
     /// A workload must end, and normalised gaps need to know how many there are.
-    private mutating func checkEnd(_ root: YAMLFields) throws {
-        var ends = numPrompts != nil
+    private mutating func checkEnd(_ root: YAMLFields) throws(InvalidInput) {
+        let ends: Bool
         switch arrivals.rate {
-        case .infinite:
-            if numPrompts == nil {
-                throw root.failure(
-                    "num_prompts", "is missing, and the rate is infinite",
-                    accepted: "how many requests to send")
-            }
+        case .infinite: ends = numPrompts != nil
         case .stages: ends = true
         case .steady:
-            if arrivals.normalized, numPrompts == nil {
+            ends = numPrompts != nil || duration != nil
+            if arrivals.normalized, numPrompts == nil, duration != nil {
                 throw root.failure(
                     "num_prompts", "is missing", accepted: "a number of requests, which normalize needs")
             }
-        case .bursts, .diurnal: break
+        case .bursts, .diurnal: ends = numPrompts != nil || duration != nil
         }
-        if duration != nil { ends = true }
+        // The default of vllm bench serve.
         if !ends { numPrompts = 1000 }
     }
 

@@ -12,7 +12,8 @@ public struct WorkloadSpecification: Equatable, Sendable {
     public var description = ""
     /// When requests arrive.
     public var arrivals = ArrivalProcess(rate: .infinite)
-    /// Requests that arrive; a conversation counts once, its later turns come on top. Nil: no limit but `duration`.
+    /// Requests that arrive; a conversation counts once, its later turns come on top. Nil: no limit but
+    /// `duration` or the last stage; not with an infinite rate.
     public var numPrompts: Int? = 1000
     /// Nothing arrives from this many seconds on.
     public var duration: Double?

@@ -20,6 +20,8 @@ public struct RequestStream: Sendable {
 
     // Exactly one is set; plain structs side by side are advanced in place.
     private var synthetic: SyntheticRequests?
+    private var trace: RequestTrace?
+    private var position = 0
 
     /// Requests drawn from `specification` under `seed`: the same ones every time.
     public init(_ specification: WorkloadSpecification, seed: UInt64) {
@@ -29,13 +31,46 @@ public struct RequestStream: Sendable {
         count = specification.expectedCount
     }
 
+    /// The requests of a trace.
+    public init(_ trace: RequestTrace) {
+        maxConcurrency = trace.maxConcurrency
+        clientTimeout = trace.clientTimeout
+        count = trace.count
+        warnings = trace.warnings
+        self.trace = trace
+    }
+
+    /// What a file holds, recognised by its content: a workload specification or an inference-perf profile in YAML, or
+    /// a request trace, plain or zstd.
+    /// - Parameters:
+    ///   - options: how to use a trace; of a specification only the limit, rate scale, concurrency and timeout apply.
+    ///   - seed: of the random draws of a specification.
+    /// - Throws: `InvalidInput`.
+    public init(contentsOf path: String, options: TraceOptions = TraceOptions(), seed: UInt64) throws {
+        switch try InputKind(of: path) {
+        case .csv, .jsonLines: self.init(try RequestTrace(contentsOf: path, options: options))
+        case .yaml:
+            var notes: [String] = []
+            var specification = try WorkloadSpecification(contentsOf: path, warnings: &notes)
+            try specification.apply(options)
+            self.init(specification, seed: seed)
+            warnings = notes
+        case .folder:
+            throw InvalidInput(source: path, "is a folder", accepted: "a workload or trace file")
+        }
+    }
+
     /// Fills `request` with the next arrival, never earlier than the last; false when there is none.
     ///
     /// Uses the storage of `request.sharedSegments` again, so that no memory is allocated per request.
     /// - Throws: `InvalidInput` when the load is so thin that arrivals leave the range of time.
     /// - Complexity: O(segments of the prompt).
     public mutating func next(_ request: inout IncomingRequest) throws -> Bool {
-        try synthetic!.next(&request)
+        if synthetic != nil { return try synthetic!.next(&request) }
+        guard let count = trace?.count, position < count else { return false }
+        trace!.fill(&request, position)
+        position += 1
+        return true
     }
 
     /// Fills `request` with the next turn of a conversation, arriving when its user has read and thought.
@@ -59,8 +94,14 @@ extension WorkloadSpecification {
     var expectedCount: Int? {
         var staged: Int?
         if case .stages(let stages) = arrivals.rate {
-            guard arrivals.normalized, arrivals.gaps != .constant else { return nil }
-            staged = stages.reduce(0) { $0 + ArrivalGenerator.requests(in: $1) }
+            if arrivals.gaps == .constant {
+                // Requests stand at 0, 1, 2, … on the operational clock.
+                staged = Int(min(stages.reduce(0) { $0 + $1.rate * $1.duration }.rounded(.up), 1e18))
+            } else if arrivals.normalized {
+                staged = stages.reduce(0) { $0 + ArrivalGenerator.requests(in: $1) }
+            } else {
+                return nil
+            }
         }
         if duration != nil, arrivals.rate != .infinite { return nil }
         guard let staged else { return numPrompts }

@@ -98,6 +98,9 @@ enum ContinuousSampling {
     /// `e` to the power of `x`.
     static func exponential(_ x: Double) -> Double { exp(x) }
 
+    /// The natural logarithm of `x`.
+    static func logarithm(_ x: Double) -> Double { log(x) }
+
     /// `x` to the power of `y`.
     static func power(_ x: Double, _ y: Double) -> Double { pow(x, y) }
 

@@ -59,4 +59,20 @@ public struct ArrivalProcess: Equatable, Sendable {
         self.rate = rate
         self.normalized = normalized
     }
+
+    /// Multiplies the rate; stages, bursts and days keep their place in time.
+    public mutating func scaleRate(by factor: Double) {
+        switch rate {
+        case .infinite: break
+        case .steady(let rate): self.rate = .steady(rate * factor)
+        case .stages(let stages):
+            rate = .stages(stages.map { Stage(rate: $0.rate * factor, duration: $0.duration) })
+        case .bursts(let on, let off):
+            rate = .bursts(
+                on: Stage(rate: on.rate * factor, duration: on.duration),
+                off: Stage(rate: off.rate * factor, duration: off.duration))
+        case .diurnal(let mean, let amplitude, let period, let peak):
+            rate = .diurnal(mean: mean * factor, amplitude: amplitude, period: period, peak: peak)
+        }
+    }
 }

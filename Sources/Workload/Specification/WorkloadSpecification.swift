@@ -12,7 +12,8 @@ public struct WorkloadSpecification: Equatable, Sendable {
     public var description = ""
     /// When requests arrive.
     public var arrivals = ArrivalProcess(rate: .infinite)
-    /// Requests that arrive; a conversation counts once, its later turns come on top. Nil: no limit but `duration`.
+    /// Requests that arrive; a conversation counts once, its later turns come on top. Nil: no limit but
+    /// `duration` or the last stage; not with an infinite rate.
     public var numPrompts: Int? = 1000
     /// Nothing arrives from this many seconds on.
     public var duration: Double?
@@ -174,6 +175,14 @@ extension WorkloadSpecification {
         }
         // Only a known number of requests can be stretched to a known time.
         if case .steady = arrivals.rate, self.numPrompts == nil { arrivals.normalized = false }
+    }
+
+    /// Applies the parts of trace options that mean something for a specification.
+    mutating func apply(_ options: TraceOptions) throws(InvalidInput) {
+        if let limit = options.limit { numPrompts = min(limit, numPrompts ?? .max) }
+        if let limit = options.maxConcurrency { maxConcurrency = limit }
+        if let timeout = options.clientTimeout { clientTimeout = timeout }
+        arrivals.scaleRate(by: options.rateScale)
     }
 
     private static func ranged(_ length: Int, _ ratio: Double) -> Distribution {

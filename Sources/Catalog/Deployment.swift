@@ -19,10 +19,13 @@ public struct Deployment: Sendable, Equatable {
     ///   - gpu: accelerator name or file.
     /// - Throws: `InvalidInput` for unknown names and for whatever vLLM would refuse.
     public init(
-        _ configuration: EngineConfiguration, gpu: String, version: EngineVersion = .latest, shipped: ShippedFiles
+        _ configuration: EngineConfiguration, gpu: String, version: EngineVersion = .latest,
+        shipped: ShippedFiles
     ) throws {
         guard let name = configuration.model else {
-            throw InvalidInput(.usage, field: "--model", "is missing", accepted: "a name that `stepcast models` lists, or a path")
+            throw InvalidInput(
+                .usage, field: "--model", "is missing",
+                accepted: "a name that `stepcast models` lists, or a path")
         }
         try self.init(
             configuration,

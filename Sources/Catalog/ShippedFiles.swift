@@ -1,9 +1,10 @@
-#if canImport(FoundationEssentials)
-import FoundationEssentials
-#else
-import Foundation
-#endif
 import ServingCore
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 /// Where the files that ship with Stepcast live at run time: `models/` and `workloads/`.
 ///
@@ -37,7 +38,9 @@ public struct ShippedFiles: Sendable {
             }
         }
         throw InvalidInput(
-            .noSuchInput, "the files that ship with stepcast were not found: set STEPCAST_HOME to the folder that holds models/")
+            .noSuchInput,
+            "the files that ship with stepcast were not found: set STEPCAST_HOME to the folder that holds models/"
+        )
     }
 
     /// Path of a shipped file or folder, such as `models/architectures`.
@@ -70,7 +73,9 @@ public struct ShippedFiles: Sendable {
         }
         guard let first = CommandLine.arguments.first else { return nil }
         let absolute = first.hasPrefix("/") ? first : FileManager.default.currentDirectoryPath + "/" + first
-        guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: absolute) else { return absolute }
+        guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: absolute) else {
+            return absolute
+        }
         guard !target.hasPrefix("/") else { return target }
         return (absolute.lastIndex(of: "/").map { String(absolute[...$0]) } ?? "") + target
     }

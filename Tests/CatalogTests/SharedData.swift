@@ -26,7 +26,11 @@ enum SharedData {
     }
 
     /// A deployment from a command line.
-    static func deployment(_ line: String, gpu: String = "h100", version: EngineVersion = .latest) throws -> Deployment {
-        try Deployment(EngineConfiguration(serveCommand: "vllm serve " + line), gpu: gpu, version: version, shipped: shipped)
+    static func deployment(_ line: String, gpu: String = "h100", version: EngineVersion = .latest) throws
+        -> Deployment
+    {
+        try Deployment(
+            EngineConfiguration(serveCommand: "vllm serve " + line), gpu: gpu, version: version,
+            shipped: shipped)
     }
 }

@@ -60,8 +60,10 @@ public struct Accelerator: Sendable, Equatable {
             return value
         }
         let known: Set<String> = [
-            "name", "aliases", "bf16_flops", "fp8_flops", "fp4_flops", "int8_ops", "memory_bandwidth", "memory_bytes",
-            "interconnect", "interconnect_bandwidth", "interconnect_latency", "host_link_bandwidth", "gpus_per_node",
+            "name", "aliases", "bf16_flops", "fp8_flops", "fp4_flops", "int8_ops", "memory_bandwidth",
+            "memory_bytes",
+            "interconnect", "interconnect_bandwidth", "interconnect_latency", "host_link_bandwidth",
+            "gpus_per_node",
             "sm", "price_per_hour", "source",
         ]
         for field in reader.fields.keys.sorted() where !known.contains(field) {
@@ -79,7 +81,8 @@ public struct Accelerator: Sendable, Equatable {
         memoryBandwidth = try required("memory_bandwidth", in: 1e6...1e17)
         memoryBytes = try required("memory_bytes", in: 1e6...1e16)
         hostLinkBandwidth = try required("host_link_bandwidth", in: 1e6...1e16)
-        interconnectBandwidth = try reader.number("interconnect_bandwidth", in: 1e6...1e16) ?? hostLinkBandwidth
+        interconnectBandwidth =
+            try reader.number("interconnect_bandwidth", in: 1e6...1e16) ?? hostLinkBandwidth
         interconnectLatency = try reader.number("interconnect_latency", in: 0...1) ?? 1e-5
         gpusPerNode = try reader.count("gpus_per_node", in: 1...100_000) ?? 8
         smVersion = try reader.requiredCount("sm", in: 10...1000)
@@ -97,7 +100,9 @@ public struct AcceleratorCatalog: Sendable {
     /// - Throws: `InvalidInput` when the table is missing or damaged.
     public init(_ shipped: ShippedFiles) throws {
         let folder = "models/accelerators"
-        accelerators = try shipped.files(in: folder).flatMap { try Self.read(shipped.path(folder) + "/" + $0) }
+        accelerators = try shipped.files(in: folder).flatMap {
+            try Self.read(shipped.path(folder) + "/" + $0)
+        }
     }
 
     /// The accelerator that a person means by a name in any spelling (`H100-SXM`, `NVIDIA GeForce RTX 4090`), or the only
@@ -107,7 +112,8 @@ public struct AcceleratorCatalog: Sendable {
         if [".yaml", ".yml", ".json"].contains(where: { name.lowercased().hasSuffix($0) }) {
             let list = try Self.read(name)
             guard list.count == 1 else {
-                throw InvalidInput(source: name, "has \(list.count) accelerators", accepted: "a file with one")
+                throw InvalidInput(
+                    source: name, "has \(list.count) accelerators", accepted: "a file with one")
             }
             return list[0]
         }
@@ -127,7 +133,9 @@ public struct AcceleratorCatalog: Sendable {
         let value = try ConfigValue.read(file: path)
         let reader = try ConfigReader(value, source: path)
         guard let (_, list) = reader.value(["accelerators"]) else { return [try Accelerator(reader)] }
-        guard case .array(let entries) = list else { throw reader.error("accelerators", list, "is not a list") }
+        guard case .array(let entries) = list else {
+            throw reader.error("accelerators", list, "is not a list")
+        }
         return try entries.enumerated().map { index, entry in
             try Accelerator(ConfigReader(entry, source: path, path: "accelerators.\(index)."))
         }
@@ -136,7 +144,9 @@ public struct AcceleratorCatalog: Sendable {
     /// Letters and digits in lower case, without the maker's and series' names.
     static func normalised(_ name: String) -> String {
         var text = String(name.lowercased().filter { $0.isLetter || $0.isNumber })
-        for noise in ["nvidia", "geforce", "tesla"] where text.hasPrefix(noise) { text.removeFirst(noise.count) }
+        for noise in ["nvidia", "geforce", "tesla"] where text.hasPrefix(noise) {
+            text.removeFirst(noise.count)
+        }
         return text
     }
 }

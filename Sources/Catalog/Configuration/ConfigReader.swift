@@ -48,7 +48,9 @@ struct ConfigReader {
     }
 
     /// A whole number in `range` that must be there.
-    func requiredCount(_ names: String..., in range: ClosedRange<Int> = 1...Self.largestDimension) throws -> Int {
+    func requiredCount(_ names: String..., in range: ClosedRange<Int> = 1...Self.largestDimension) throws
+        -> Int
+    {
         guard let (name, value) = value(names) else {
             throw error(names[0], nil, "is missing", accepted: Self.describe(range))
         }

@@ -1,10 +1,11 @@
-#if canImport(FoundationEssentials)
-import FoundationEssentials
-#else
-import Foundation
-#endif
 import ServingCore
 import Yams
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 /// A value of a configuration file, JSON or YAML: config.json, an accelerator file, vLLM's `--config` file, or the
 /// JSON argument of a flag.
@@ -135,7 +136,9 @@ extension ConfigValue: Decodable {
     public init(from decoder: any Decoder) throws {
         if let keyed = try? decoder.container(keyedBy: AnyKey.self) {
             var object: [String: ConfigValue] = [:]
-            for key in keyed.allKeys { object[key.stringValue] = try keyed.decode(ConfigValue.self, forKey: key) }
+            for key in keyed.allKeys {
+                object[key.stringValue] = try keyed.decode(ConfigValue.self, forKey: key)
+            }
             self = .object(object)
         } else if var list = try? decoder.unkeyedContainer() {
             var values: [ConfigValue] = []

@@ -9,9 +9,13 @@ extension EngineConfiguration {
         self.init()
         var words = try shellWords(line)[...]
         while let word = words.first, word != "vllm" && !word.hasSuffix("/vllm") {
-            if word == "-m", let module = words.dropFirst().first, module.hasPrefix("vllm.entrypoints.") { break }
+            if word == "-m", let module = words.dropFirst().first, module.hasPrefix("vllm.entrypoints.") {
+                break
+            }
             if word.hasPrefix("vllm/vllm-openai") || word.contains("/vllm-openai:") { break }
-            if let equals = word.firstIndex(of: "="), word[..<equals].allSatisfy({ $0.isLetter || $0.isNumber || $0 == "_" }) {
+            if let equals = word.firstIndex(of: "="),
+                word[..<equals].allSatisfy({ $0.isLetter || $0.isNumber || $0 == "_" })
+            {
                 withoutEffect.append(String(word[..<equals]))
             }
             words.removeFirst()
@@ -26,7 +30,8 @@ extension EngineConfiguration {
         } else if launcher == "vllm" || launcher.hasSuffix("/vllm") {
             guard words.popFirst() == "serve" else {
                 throw InvalidInput(
-                    .usage, field: "vllm", "only the command serve is known", accepted: "vllm serve MODEL [--flag value …]")
+                    .usage, field: "vllm", "only the command serve is known",
+                    accepted: "vllm serve MODEL [--flag value …]")
             }
         }
         try parse(arguments: Array(words))
@@ -63,7 +68,9 @@ extension EngineConfiguration {
         while let word = rest.popFirst() {
             guard word.hasPrefix("-"), word.count > 1, !word.dropFirst().first!.isNumber else {
                 guard given.model == nil else {
-                    throw InvalidInput(.usage, field: "vllm serve", value: word, "is one word too many", accepted: "one model")
+                    throw InvalidInput(
+                        .usage, field: "vllm serve", value: word, "is one word too many",
+                        accepted: "one model")
                 }
                 given.model = word
                 continue
@@ -72,7 +79,8 @@ extension EngineConfiguration {
             var (name, inline) = Self.split(word)
             var negated = false
             var flag = EngineFlag.resolve(name)
-            if flag == nil, name.hasPrefix("no_"), let positive = EngineFlag.resolve(String(name.dropFirst(3))),
+            if flag == nil, name.hasPrefix("no_"),
+                let positive = EngineFlag.resolve(String(name.dropFirst(3))),
                 positive.arity == .none
             {
                 flag = positive
@@ -88,7 +96,9 @@ extension EngineConfiguration {
             let value: ConfigValue
             switch flag.arity {
             case .none:
-                if inline == nil, let next = rest.first, next == "true" || next == "True" || next == "false" || next == "False" {
+                if inline == nil, let next = rest.first,
+                    next == "true" || next == "True" || next == "false" || next == "False"
+                {
                     inline = next
                     rest.removeFirst()
                 }

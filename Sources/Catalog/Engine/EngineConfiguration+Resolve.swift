@@ -22,20 +22,25 @@ extension EngineConfiguration {
         let prefix = enablePrefixCaching ?? !architecture.isRecurrentHybrid
         try refuseNewerArguments(version)
         return ResolvedEngine(
-            version: version, layout: layout, dtype: dtype, kvCacheDtype: cacheName, cacheElementBytes: cacheBytes,
+            version: version, layout: layout, dtype: dtype, kvCacheDtype: cacheName,
+            cacheElementBytes: cacheBytes,
             maxModelLen: length, fitsMaxModelLen: fits, maxNumBatchedTokens: tokens, maxNumSeqs: sequences,
             maxNumActiveSeqs: maxNumActiveSeqs, maxNumScheduledTokens: maxNumScheduledTokens,
             gpuMemoryUtilization: gpuMemoryUtilization ?? version.defaultGPUMemoryUtilization,
             numGPUBlocksOverride: numGPUBlocksOverride, kvCacheMemoryBytes: kvCacheMemoryBytes,
             blockSize: try resolvedBlockSize(architecture, accelerator, layout, cacheBytes),
-            enablePrefixCaching: prefix, enableChunkedPrefill: chunked, asyncScheduling: asyncScheduling ?? true,
-            schedulingPolicy: schedulingPolicy ?? .fcfs, longPrefillTokenThreshold: longPrefillTokenThreshold ?? 0,
-            longPrefillTokenThresholdAdaptive: longPrefillTokenThresholdAdaptive ?? false, watermark: watermark ?? 0,
+            enablePrefixCaching: prefix, enableChunkedPrefill: chunked,
+            asyncScheduling: asyncScheduling ?? true,
+            schedulingPolicy: schedulingPolicy ?? .fcfs,
+            longPrefillTokenThreshold: longPrefillTokenThreshold ?? 0,
+            longPrefillTokenThresholdAdaptive: longPrefillTokenThresholdAdaptive ?? false,
+            watermark: watermark ?? 0,
             schedulerReserveFullISL: schedulerReserveFullISL ?? version.hasFullSequenceGate,
             freesUnhashedBlocksFirst: version.freesUnhashedBlocksFirst, enforceEager: enforceEager ?? false,
             cudagraphCaptureSizes: captureSizes(accelerator, version, tokens: tokens, sequences: sequences),
             hybridKVCacheManager: !(disableHybridKVCacheManager ?? false), kvOffload: try offload(),
-            cpuOffloadBytes: (cpuOffloadGB ?? 0) * 1_073_741_824, seed: seed ?? 0, withoutEffect: withoutEffect)
+            cpuOffloadBytes: (cpuOffloadGB ?? 0) * 1_073_741_824, seed: seed ?? 0,
+            withoutEffect: withoutEffect)
     }
 
     private static func checkDivisible(_ model: ModelArchitecture, _ layout: ParallelLayout) throws {
@@ -46,32 +51,37 @@ extension EngineConfiguration {
         }
         guard model.attentionHeads % tp == 0 else {
             throw refuse(
-                "does not fit: total number of attention heads (\(model.attentionHeads)) must be divisible by tensor parallel size (\(tp)).")
+                "does not fit: total number of attention heads (\(model.attentionHeads)) must be divisible by tensor parallel size (\(tp))."
+            )
         }
         for layer in model.layers {
             if case .attention(let attention) = layer.mixer {
                 let heads = attention.keyValueHeads
                 guard heads % tp == 0 || tp % heads == 0, attention.queryHeads % tp == 0 else {
-                    throw refuse("does not fit: \(heads) key-value heads are neither a multiple nor a divisor of it")
+                    throw refuse(
+                        "does not fit: \(heads) key-value heads are neither a multiple nor a divisor of it")
                 }
             }
             if case .recurrence(let recurrence) = layer.mixer, recurrence.heads % tp != 0 {
                 throw refuse("does not fit: \(recurrence.heads) recurrent heads are not divisible by it")
             }
             if case .dense(let perceptron) = layer.feedForward, perceptron.width % tp != 0 {
-                throw refuse("does not fit: \(perceptron.width) is not divisible by \(tp) (intermediate_size)")
+                throw refuse(
+                    "does not fit: \(perceptron.width) is not divisible by \(tp) (intermediate_size)")
             }
             if case .experts(let mixture) = layer.feedForward {
                 let ranks = tp.multipliedReportingOverflow(by: layout.dataParallelSize).partialValue
                 if !layout.expertParallel, mixture.expert.width % ranks != 0 {
                     throw refuse(
-                        "does not fit: the experts' \(mixture.expert.width) is not divisible by \(ranks) (intermediate_size); expert parallelism would keep them whole")
+                        "does not fit: the experts' \(mixture.expert.width) is not divisible by \(ranks) (intermediate_size); expert parallelism would keep them whole"
+                    )
                 }
             }
         }
     }
 
-    private func resolvedLength(_ model: ModelArchitecture, _ accelerator: Accelerator) throws -> (Int, Bool) {
+    private func resolvedLength(_ model: ModelArchitecture, _ accelerator: Accelerator) throws -> (Int, Bool)
+    {
         var derived = model.maxPositionEmbeddings
         if disableSlidingWindow == true {
             for layer in model.layers {
@@ -96,7 +106,8 @@ extension EngineConfiguration {
 
     /// `max_num_batched_tokens` and `max_num_seqs`.
     private func batchLimits(
-        _ model: ModelArchitecture, _ accelerator: Accelerator, _ version: EngineVersion, _ layout: ParallelLayout,
+        _ model: ModelArchitecture, _ accelerator: Accelerator, _ version: EngineVersion,
+        _ layout: ParallelLayout,
         maxModelLen: Int, fits: Bool, chunked: Bool
     ) throws -> (tokens: Int, sequences: Int) {
         let gibibytes = accelerator.memoryBytes / 1_073_741_824
@@ -125,13 +136,15 @@ extension EngineConfiguration {
             } else {
                 throw InvalidInput(
                     .usage, field: "--max-num-batched-tokens", value: "\(tokens)",
-                    "is refused: max_num_batched_tokens (\(tokens)) must be greater than or equal to max_num_seqs (\(sequences)).")
+                    "is refused: max_num_batched_tokens (\(tokens)) must be greater than or equal to max_num_seqs (\(sequences))."
+                )
             }
         }
         if !chunked, tokens < maxModelLen, !fits {
             throw InvalidInput(
                 .usage, field: "--max-num-batched-tokens", value: "\(tokens)",
-                "is refused: max_num_batched_tokens (\(tokens)) is smaller than max_model_len (\(maxModelLen)). This effectively limits the maximum sequence length to max_num_batched_tokens and makes vLLM reject longer sequences. Please increase max_num_batched_tokens or decrease max_model_len.")
+                "is refused: max_num_batched_tokens (\(tokens)) is smaller than max_model_len (\(maxModelLen)). This effectively limits the maximum sequence length to max_num_batched_tokens and makes vLLM reject longer sequences. Please increase max_num_batched_tokens or decrease max_model_len."
+            )
         }
         if let scheduled = maxNumScheduledTokens, scheduled > tokens {
             throw InvalidInput(
@@ -180,7 +193,8 @@ extension EngineConfiguration {
         let token = ranked.cacheLayers.filter { !$0.isState }.map(\.bytes).max() ?? 1
         let needed = (state / (16 * token)).rounded(.up) * 16
         guard needed < 1e9 else {
-            throw InvalidInput(field: "model", value: model.name, "has a recurrent state too large for a KV block")
+            throw InvalidInput(
+                field: "model", value: model.name, "has a recurrent state too large for a KV block")
         }
         return max(size, Int(needed))
     }
@@ -193,25 +207,27 @@ extension EngineConfiguration {
         if let sizes = cudagraphCaptureSizes {
             return Array(Set(sizes.filter { $0 <= tokens })).sorted()
         }
-        let ceiling = version > .v0_15 && accelerator.isDataCenterBlackwell ? 1024 : 512
+        let ceiling = version > .v015 && accelerator.isDataCenterBlackwell ? 1024 : 512
         let largest = min(maxCudagraphCaptureSize ?? min(2 * sequences, ceiling), tokens)
         var sizes = [1, 2, 4] + stride(from: 8, to: 256, by: 8)
         if performanceMode == .interactivity { sizes += 1...32 }
         if largest >= 256 { sizes += stride(from: 256, through: largest, by: 16) }
-        if version > .v0_15 { sizes += [tokens, sequences] }
+        if version > .v015 { sizes += [tokens, sequences] }
         return Array(Set(sizes.filter { $0 <= largest })).sorted()
     }
 
     private func refuseNewerArguments(_ version: EngineVersion) throws {
         guard !version.hasWatermarkAndAdaptiveThreshold else { return }
         let newer: [(String, Bool)] = [
-            ("--watermark", (watermark ?? 0) > 0), ("--scheduler-reserve-full-isl", schedulerReserveFullISL == true),
+            ("--watermark", (watermark ?? 0) > 0),
+            ("--scheduler-reserve-full-isl", schedulerReserveFullISL == true),
             ("--long-prefill-token-threshold-adaptive", longPrefillTokenThresholdAdaptive == true),
             ("--max-num-active-seqs", maxNumActiveSeqs != nil),
         ]
         if let (name, _) = newer.first(where: \.1) {
             throw InvalidInput(
-                .usage, field: name, "is unknown to vLLM \(version.rawValue)", accepted: "a later --engine-version")
+                .usage, field: name, "is unknown to vLLM \(version.rawValue)",
+                accepted: "a later --engine-version")
         }
     }
 
@@ -225,12 +241,14 @@ extension EngineConfiguration {
         guard let connector = try reader.string("kv_connector") else { return nil }
         guard connector == "OffloadingConnector" else {
             throw InvalidInput(
-                .usage, field: "--kv-transfer-config", value: connector, "is a connector that is not modelled",
+                .usage, field: "--kv-transfer-config", value: connector,
+                "is a connector that is not modelled",
                 accepted: "OffloadingConnector")
         }
         if let role = try reader.string("kv_role"), role != "kv_both" {
             throw InvalidInput(
-                .usage, field: "--kv-transfer-config kv_role", value: role, "is not modelled", accepted: "kv_both")
+                .usage, field: "--kv-transfer-config kv_role", value: role, "is not modelled",
+                accepted: "kv_both")
         }
         let extra = try reader.object("kv_connector_extra_config")
         if let spec = try extra?.string("spec_name"), spec != "CPUOffloadingSpec" {

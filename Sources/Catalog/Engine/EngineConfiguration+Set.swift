@@ -14,7 +14,8 @@ extension EngineConfiguration {
         var canonical = String(name.drop { $0 == "-" }.map { $0 == "-" ? "_" : $0 })
         var keys: [Substring] = []
         if let dot = canonical.firstIndex(of: ".") {
-            keys = canonical[canonical.index(after: dot)...].split(separator: ".", omittingEmptySubsequences: false)
+            keys = canonical[canonical.index(after: dot)...].split(
+                separator: ".", omittingEmptySubsequences: false)
             canonical = String(canonical[..<dot])
         }
         if let long = EngineFlag.abbreviations[canonical] { canonical = long }
@@ -31,7 +32,8 @@ extension EngineConfiguration {
         case .withoutEffect:
             withoutEffect.append(shown)
         case .refused(let neutral):
-            let isNeutral = flag.arity == .none ? value == .bool(false) : neutral.contains(value.text.lowercased())
+            let isNeutral =
+                flag.arity == .none ? value == .bool(false) : neutral.contains(value.text.lowercased())
             guard isNeutral else {
                 throw setter.error(
                     "changes how the engine behaves and is not modelled",
@@ -56,10 +58,13 @@ extension EngineConfiguration {
             return
         default: throw setter.error("is not a JSON argument")
         }
-        self[keyPath: path] = Self.insert(setter.json ?? setter.value, at: keys[...], into: self[keyPath: path])
+        self[keyPath: path] = Self.insert(
+            setter.json ?? setter.value, at: keys[...], into: self[keyPath: path])
     }
 
-    private static func insert(_ value: ConfigValue, at keys: ArraySlice<String>, into old: ConfigValue?) -> ConfigValue {
+    private static func insert(_ value: ConfigValue, at keys: ArraySlice<String>, into old: ConfigValue?)
+        -> ConfigValue
+    {
         guard let first = keys.first, keys.count <= 16 else { return value }
         var fields: [String: ConfigValue] = [:]
         if case .object(let existing)? = old { fields = existing }
@@ -121,20 +126,26 @@ extension EngineConfiguration {
             watermark = value
         case "scheduler_reserve_full_isl": schedulerReserveFullISL = try setter.bool()
         case "enforce_eager": enforceEager = try setter.bool()
-        case "cudagraph_capture_sizes", "cuda_graph_sizes": cudagraphCaptureSizes = try setter.counts(1...(1 << 24))
+        case "cudagraph_capture_sizes", "cuda_graph_sizes":
+            cudagraphCaptureSizes = try setter.counts(1...(1 << 24))
         case "max_cudagraph_capture_size": maxCudagraphCaptureSize = try setter.count(0...(1 << 24))
         case "performance_mode":
-            performanceMode = PerformanceMode(rawValue: try setter.oneOf(PerformanceMode.allCases.map(\.rawValue)))
+            performanceMode = PerformanceMode(
+                rawValue: try setter.oneOf(PerformanceMode.allCases.map(\.rawValue)))
         case "disable_hybrid_kv_cache_manager": disableHybridKVCacheManager = try setter.bool()
         case "disable_sliding_window": disableSlidingWindow = try setter.bool()
         case "kv_offloading_size":
             let value = try setter.number()
-            guard value > 0, value <= 1e9 else { throw setter.error("is not a size in GiB", accepted: "more than 0") }
+            guard value > 0, value <= 1e9 else {
+                throw setter.error("is not a size in GiB", accepted: "more than 0")
+            }
             kvOffloadingSize = value
         case "kv_transfer_config": kvTransferConfig = try setter.object()
         case "cpu_offload_gb":
             let value = try setter.number()
-            guard value >= 0, value <= 1e9 else { throw setter.error("is not a size in GiB", accepted: "at least 0") }
+            guard value >= 0, value <= 1e9 else {
+                throw setter.error("is not a size in GiB", accepted: "at least 0")
+            }
             cpuOffloadGB = value
         case "seed": seed = try setter.count(0...Int.max)
         case "optimization_level":
@@ -153,7 +164,9 @@ extension EngineConfiguration {
     }
 
     /// One key of `--compilation-config`: what concerns CUDA graphs counts, kernel choices don't.
-    private mutating func applyCompilation(_ key: String, _ value: ConfigValue, _ setter: ArgumentSetter) throws {
+    private mutating func applyCompilation(_ key: String, _ value: ConfigValue, _ setter: ArgumentSetter)
+        throws
+    {
         let inner = ArgumentSetter(name: setter.name + "." + key, source: setter.source, value: value)
         switch key {
         case "cudagraph_capture_sizes": cudagraphCaptureSizes = try inner.counts(1...(1 << 24))
@@ -223,7 +236,8 @@ struct ArgumentSetter {
         switch value {
         case .string(let text):
             guard let parsed = Self.humanReadable(text) else {
-                throw error("is not a whole number", accepted: "a number such as 32768, 32k (32,000) or 32K (32,768)")
+                throw error(
+                    "is not a whole number", accepted: "a number such as 32768, 32k (32,000) or 32K (32,768)")
             }
             number = parsed
         default:
@@ -243,7 +257,9 @@ struct ArgumentSetter {
         switch json ?? value {
         case .array(let list): elements = list
         case .string(let text):
-            elements = text.split { $0 == "," || $0 == " " || $0 == "[" || $0 == "]" }.map { .string(String($0)) }
+            elements = text.split { $0 == "," || $0 == " " || $0 == "[" || $0 == "]" }.map {
+                .string(String($0))
+            }
         case .integer: elements = [value]
         default: throw error("is not a list of whole numbers")
         }
@@ -266,7 +282,9 @@ struct ArgumentSetter {
 
     static func humanReadable(_ text: String) -> Int? {
         if let plain = Int(text.filter { $0 != "_" }) { return plain }
-        guard let last = text.last, let number = Double(text.dropLast()), number.isFinite, number >= 0 else { return nil }
+        guard let last = text.last, let number = Double(text.dropLast()), number.isFinite, number >= 0 else {
+            return nil
+        }
         let factor: Double
         switch last {
         case "k": factor = 1e3

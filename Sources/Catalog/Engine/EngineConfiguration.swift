@@ -114,10 +114,14 @@ public struct EngineConfiguration: Sendable, Equatable {
             if let value = other[keyPath: path] { self[keyPath: path] = value }
         }
         take(\.model); take(\.hfOverrides); take(\.dtype); take(\.quantization); take(\.kvCacheDtype)
-        take(\.maxModelLen); take(\.tensorParallelSize); take(\.dataParallelSize); take(\.enableExpertParallel)
-        take(\.maxNumBatchedTokens); take(\.maxNumSeqs); take(\.maxNumActiveSeqs); take(\.maxNumScheduledTokens)
-        take(\.gpuMemoryUtilization); take(\.numGPUBlocksOverride); take(\.kvCacheMemoryBytes); take(\.blockSize)
-        take(\.enablePrefixCaching); take(\.enableChunkedPrefill); take(\.asyncScheduling); take(\.schedulingPolicy)
+        take(\.maxModelLen); take(\.tensorParallelSize); take(\.dataParallelSize);
+        take(\.enableExpertParallel)
+        take(\.maxNumBatchedTokens); take(\.maxNumSeqs); take(\.maxNumActiveSeqs);
+        take(\.maxNumScheduledTokens)
+        take(\.gpuMemoryUtilization); take(\.numGPUBlocksOverride); take(\.kvCacheMemoryBytes);
+        take(\.blockSize)
+        take(\.enablePrefixCaching); take(\.enableChunkedPrefill); take(\.asyncScheduling);
+        take(\.schedulingPolicy)
         take(\.longPrefillTokenThreshold); take(\.longPrefillTokenThresholdAdaptive); take(\.watermark)
         take(\.schedulerReserveFullISL); take(\.enforceEager); take(\.cudagraphCaptureSizes)
         take(\.maxCudagraphCaptureSize); take(\.performanceMode); take(\.disableHybridKVCacheManager)

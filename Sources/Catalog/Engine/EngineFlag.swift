@@ -30,7 +30,8 @@ struct EngineFlag: Sendable {
     /// The canonical name of an abbreviation such as `tp`.
     static let abbreviations: [String: String] = [
         "tp": "tensor_parallel_size", "dp": "data_parallel_size", "pp": "pipeline_parallel_size",
-        "ep": "enable_expert_parallel", "dcp": "decode_context_parallel_size", "pcp": "prefill_context_parallel_size",
+        "ep": "enable_expert_parallel", "dcp": "decode_context_parallel_size",
+        "pcp": "prefill_context_parallel_size",
         "q": "quantization", "sc": "speculative_config", "ac": "attention_config", "cc": "compilation_config",
         "n": "nnodes", "r": "node_rank", "asc": "api_server_count", "dpn": "data_parallel_rank",
         "dpl": "data_parallel_size_local", "dpr": "data_parallel_start_rank", "dpa": "data_parallel_address",
@@ -39,7 +40,9 @@ struct EngineFlag: Sendable {
     ]
 
     /// Names for "did you mean" messages, as written on a command line.
-    static let knownNames: [String] = table.keys.sorted().map { "--" + String($0.map { $0 == "_" ? "-" : $0 }) }
+    static let knownNames: [String] = table.keys.sorted().map {
+        "--" + String($0.map { $0 == "_" ? "-" : $0 })
+    }
 
     private static let table: [String: EngineFlag] = {
         var table: [String: EngineFlag] = [:]
@@ -126,7 +129,9 @@ struct EngineFlag: Sendable {
             enable_tokenizer_info_endpoint allow_deprecated_quantization tokens_only enable_offline_docs help
             disable_access_log_for_endpoints numa_bind enable_flashinfer_autotune
             """, .none, .withoutEffect)
-        add("served_model_name allowed_origins allowed_methods allowed_headers middleware logits_processors", .many, .withoutEffect)
+        add(
+            "served_model_name allowed_origins allowed_methods allowed_headers middleware logits_processors",
+            .many, .withoutEffect)
         return table
     }()
 }

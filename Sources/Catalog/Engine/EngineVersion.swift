@@ -3,16 +3,16 @@ import ServingCore
 /// A vLLM release whose rules are known.
 public enum EngineVersion: String, Sendable, CaseIterable, Comparable {
     /// 0.15.
-    case v0_15 = "0.15"
+    case v015 = "0.15"
     /// 0.19.
-    case v0_19 = "0.19"
+    case v019 = "0.19"
     /// 0.23.
-    case v0_23 = "0.23"
+    case v023 = "0.23"
     /// 0.32, the default.
-    case v0_32 = "0.32"
+    case v032 = "0.32"
 
     /// The release without `--engine-version`.
-    public static let latest = EngineVersion.v0_32
+    public static let latest = EngineVersion.v032
 
     /// Releases in order of time.
     public static func < (a: EngineVersion, b: EngineVersion) -> Bool {
@@ -38,17 +38,17 @@ public enum EngineVersion: String, Sendable, CaseIterable, Comparable {
     }
 
     /// Default of `--gpu-memory-utilization`.
-    public var defaultGPUMemoryUtilization: Double { self <= .v0_19 ? 0.9 : 0.92 }
+    public var defaultGPUMemoryUtilization: Double { self <= .v019 ? 0.9 : 0.92 }
     /// Whether a waiting request is admitted only if its whole prompt fits (`scheduler_reserve_full_isl`).
-    public var hasFullSequenceGate: Bool { self > .v0_15 }
+    public var hasFullSequenceGate: Bool { self > .v015 }
     /// Whether freed blocks without a hash go to the head of the free queue; else all are appended to its tail.
-    public var freesUnhashedBlocksFirst: Bool { self > .v0_15 }
+    public var freesUnhashedBlocksFirst: Bool { self > .v015 }
     /// Whether `--watermark`, the adaptive long-prefill threshold and the lone-request exemption exist.
-    public var hasWatermarkAndAdaptiveThreshold: Bool { self > .v0_15 }
+    public var hasWatermarkAndAdaptiveThreshold: Bool { self > .v015 }
     /// Whether GPUs of 160 GiB and more have defaults of their own.
-    public var hasLargeMemoryDefaults: Bool { self > .v0_15 }
+    public var hasLargeMemoryDefaults: Bool { self > .v015 }
     /// Whether the memory of CUDA graphs is estimated and taken off the KV cache (since 0.21).
-    public var subtractsCUDAGraphMemory: Bool { self >= .v0_23 }
+    public var subtractsCUDAGraphMemory: Bool { self >= .v023 }
     /// Whether top-k and top-p sampling sorts the logits (until FlashInfer's sampler became the default in 0.21).
-    public var sortsLogits: Bool { self <= .v0_19 }
+    public var sortsLogits: Bool { self <= .v019 }
 }

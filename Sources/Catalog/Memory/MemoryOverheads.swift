@@ -45,7 +45,10 @@ extension ModelArchitecture {
                 // Per token and chosen expert: gate and up, their product, and the expert's output before the sum. With
                 // experts dealt out, a rank computes a share of the pairs of all data-parallel ranks' tokens.
                 let ranks = tp * Double(layout.dataParallelSize)
-                let pairs = layout.expertParallel ? chosen * Double(layout.dataParallelSize) / ranks : chosen * Double(layout.dataParallelSize)
+                let pairs =
+                    layout.expertParallel
+                    ? chosen * Double(layout.dataParallelSize) / ranks
+                    : chosen * Double(layout.dataParallelSize)
                 let width = Double(mixture.expert.width) / (layout.expertParallel ? 1 : ranks)
                 let first = width * (mixture.expert.gated ? 2 : 1)
                 // vLLM reuses the first buffer for the outputs.
@@ -62,14 +65,16 @@ extension ModelArchitecture {
         switch mixer {
         case .attention(let attention):
             let queries = Double(attention.queryHeads) * Double(attention.headSize) / tp
-            let keyValues = max(1, Double(attention.keyValueHeads) / tp)
+            let keyValues =
+                max(1, Double(attention.keyValueHeads) / tp)
                 * Double(attention.headSize + attention.valueHeadSize)
             return queries * (attention.gatedOutput ? 3 : 2) + keyValues
         case .latentAttention(let attention):
             let heads = Double(attention.queryHeads) / tp
             let head = Double(attention.unrotatedHeadSize + attention.rotaryHeadSize)
             // Prefill expands keys and values of all heads.
-            return heads * (2 * head + 2 * Double(attention.valueHeadSize) + Double(attention.unrotatedHeadSize))
+            return heads
+                * (2 * head + 2 * Double(attention.valueHeadSize) + Double(attention.unrotatedHeadSize))
         case .recurrence(let recurrence):
             return 2 * recurrence.convolutionElements / tp
         case .linear, .none: return 0

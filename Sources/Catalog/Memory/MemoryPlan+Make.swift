@@ -28,7 +28,8 @@ extension MemoryPlan {
             guard resident + availableBytes <= totalBytes else {
                 throw InvalidInput(
                     .usage, field: "--kv-cache-memory-bytes", value: "\(bytes)",
-                    "does not fit beside the weights (\(Self.gib(resident)) GiB) into \(Self.gib(totalBytes)) GiB")
+                    "does not fit beside the weights (\(Self.gib(resident)) GiB) into \(Self.gib(totalBytes)) GiB"
+                )
             }
         } else {
             basis = .gpuMemoryUtilization
@@ -43,11 +44,12 @@ extension MemoryPlan {
         guard availableBytes > 0 else {
             throw InvalidInput(
                 .usage, field: "--gpu-memory-utilization", value: "\(engine.gpuMemoryUtilization)",
-                "leaves no available memory for the cache blocks (weights \(Self.gib(resident)) GiB, all of it \(Self.gib(requestedBytes - availableBytes)) GiB of \(Self.gib(requestedBytes)) GiB requested). Try increasing `gpu_memory_utilization` when initializing the engine.")
+                "leaves no available memory for the cache blocks (weights \(Self.gib(resident)) GiB, all of it \(Self.gib(requestedBytes - availableBytes)) GiB of \(Self.gib(requestedBytes)) GiB requested). Try increasing `gpu_memory_utilization` when initializing the engine."
+            )
         }
         numGPUBlocks = Int(min(availableBytes / bytesPerBlock, 1e15))
         // The check of later versions leaves the null block out.
-        let checked = Double(numGPUBlocks) - (engine.version > .v0_15 ? 1 : 0)
+        let checked = Double(numGPUBlocks) - (engine.version > .v015 ? 1 : 0)
         if engine.fitsMaxModelLen {
             maxModelLen = longestSequence(blocks: checked)
             guard maxModelLen > 0 else { throw tooLong(engine, longest: 0) }
@@ -60,7 +62,8 @@ extension MemoryPlan {
         let needed = blocks(forTokens: engine.maxModelLen) * bytesPerBlock
         return InvalidInput(
             .usage, field: "--max-model-len", value: "\(engine.maxModelLen)",
-            "does not fit: To serve at least one request with the model's max seq len (\(engine.maxModelLen)), \(Self.gib(needed)) GiB KV cache is needed, which is larger than the available KV cache memory (\(Self.gib(availableBytes)) GiB). Based on the available memory, the estimated maximum model length is \(longest). Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing the engine.")
+            "does not fit: To serve at least one request with the model's max seq len (\(engine.maxModelLen)), \(Self.gib(needed)) GiB KV cache is needed, which is larger than the available KV cache memory (\(Self.gib(availableBytes)) GiB). Based on the available memory, the estimated maximum model length is \(longest). Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing the engine."
+        )
     }
 
     /// The longest sequence up to `maxModelLen` whose blocks fit, by bisection as vLLM does.
@@ -74,7 +77,9 @@ extension MemoryPlan {
         return low
     }
 
-    private static func terms(_ model: ModelArchitecture, _ ranked: RankedModel, _ engine: ResolvedEngine) -> [Term] {
+    private static func terms(_ model: ModelArchitecture, _ ranked: RankedModel, _ engine: ResolvedEngine)
+        -> [Term]
+    {
         let offloaded = min(engine.cpuOffloadBytes, ranked.weightBytes)
         let tokens = Double(engine.maxNumBatchedTokens)
         let perToken = model.activationBytesPerToken(engine.layout)
@@ -83,7 +88,8 @@ extension MemoryPlan {
             engine.version.sortsLogits
             ? MemoryOverheads.sortedSamplingBytesPerLogit : MemoryOverheads.fusedSamplingBytesPerLogit
         // The final hidden states are still there while sampling.
-        let sampling = sequences * Double(model.vocabularySize) * perLogit + tokens * Double(model.hiddenSize) * 2
+        let sampling =
+            sequences * Double(model.vocabularySize) * perLogit + tokens * Double(model.hiddenSize) * 2
         let rotary = Double(model.rotaryTableRows) * Double(rotarySize(model)) * 2
         let tp = engine.layout.tensorParallelSize
         let ranks = model.mixtureOfExperts == nil ? tp : max(tp, engine.layout.gpus)
@@ -113,11 +119,14 @@ extension MemoryPlan {
 
     /// Graphs of mixed batches for every size, of uniform decode batches for sizes up to `max_num_seqs`, and one pool of
     /// activations for the largest.
-    private static func graphBytes(_ model: ModelArchitecture, _ engine: ResolvedEngine, perToken: Double) -> Double {
+    private static func graphBytes(_ model: ModelArchitecture, _ engine: ResolvedEngine, perToken: Double)
+        -> Double
+    {
         guard let largest = engine.cudagraphCaptureSizes.last else { return 0 }
         let decode = engine.cudagraphCaptureSizes.count { $0 <= engine.maxNumSeqs }
         let graphs = Double(engine.cudagraphCaptureSizes.count + decode)
-        return graphs * Double(model.layers.count) * MemoryOverheads.graphBytesPerLayer + Double(largest) * perToken
+        return graphs * Double(model.layers.count) * MemoryOverheads.graphBytesPerLayer + Double(largest)
+            * perToken
     }
 
     /// vLLM's groups and the bytes of one block (`kv_cache_utils.get_kv_cache_groups`).
@@ -130,7 +139,10 @@ extension MemoryPlan {
             // One group of all layers.
             let bytes = kinds.reduce(0) { $0 + $1.bytes * Double($1.layers) } * size
             let span = spans.count == 1 && engine.hybridKVCacheManager ? kinds.first?.span ?? .full : .full
-            return ([CacheGroup(layers: kinds.reduce(0) { $0 + $1.layers }, span: span, isState: false)], max(1, bytes))
+            return (
+                [CacheGroup(layers: kinds.reduce(0) { $0 + $1.layers }, span: span, isState: false)],
+                max(1, bytes)
+            )
         }
         // Kinds of different page sizes are padded to the largest, as the pool has one.
         let page = kinds.map { $0.isState ? $0.bytes : $0.bytes * size }.max() ?? 1

@@ -40,7 +40,15 @@ public struct ModelArchitecture: Sendable, Equatable {
 
     /// Layers with softmax attention of any kind.
     public var attentionLayers: Int {
-        layers.count { if case .attention = $0.mixer { true } else if case .latentAttention = $0.mixer { true } else { false } }
+        layers.count {
+            if case .attention = $0.mixer {
+                true
+            } else if case .latentAttention = $0.mixer {
+                true
+            } else {
+                false
+            }
+        }
     }
 
     /// Whether attention is multi-head latent attention.
@@ -144,7 +152,8 @@ struct LayerParameters {
             let queries = Double(attention.queryHeads) * Double(attention.headSize)
             let keys = Double(attention.keyValueHeads) * Double(attention.headSize)
             let values =
-                attention.valuesAreKeys ? 0 : Double(attention.keyValueHeads) * Double(attention.valueHeadSize)
+                attention.valuesAreKeys
+                ? 0 : Double(attention.keyValueHeads) * Double(attention.valueHeadSize)
             let output = Double(attention.queryHeads) * Double(attention.valueHeadSize)
             if !attention.sharesCache { keyValueProjections = hidden * (keys + values) }
             mixer = hidden * queries * (attention.gatedOutput ? 2 : 1) + keyValueProjections + output * hidden
@@ -156,7 +165,8 @@ struct LayerParameters {
             let latent = Double(attention.latentSize)
             let queryHead = Double(attention.unrotatedHeadSize) + rotary
             var replicated = hidden * (latent + rotary)
-            var divided = latent * heads * (Double(attention.unrotatedHeadSize) + Double(attention.valueHeadSize))
+            var divided =
+                latent * heads * (Double(attention.unrotatedHeadSize) + Double(attention.valueHeadSize))
             divided += heads * Double(attention.valueHeadSize) * hidden
             if let rank = attention.queryRank {
                 replicated += hidden * Double(rank)

@@ -1,9 +1,10 @@
-#if canImport(FoundationEssentials)
-import FoundationEssentials
-#else
-import Foundation
-#endif
 import ServingCore
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 /// The models that ship under `models/architectures`, and any config.json by path.
 public struct ModelCatalog: Sendable {
@@ -39,8 +40,10 @@ public struct ModelCatalog: Sendable {
             var value = try ConfigValue.read(file: path)
             let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
             let quantization = folder + "hf_quant_config.json"
-            if path.hasSuffix("config.json"), ShippedFiles.isFile(quantization), case .object(var fields) = value,
-                fields["quantization_config"] == nil, case .object(let extra) = try ConfigValue.read(file: quantization)
+            if path.hasSuffix("config.json"), ShippedFiles.isFile(quantization),
+                case .object(var fields) = value,
+                fields["quantization_config"] == nil,
+                case .object(let extra) = try ConfigValue.read(file: quantization)
             {
                 fields["quantization_config"] = extra["quantization"]
                 value = .object(fields)
@@ -59,8 +62,10 @@ public struct ModelCatalog: Sendable {
         let known = all.flatMap { [$0.name] + $0.aliases + $0.repositories }
         let nearest = nearestName(to: name, among: known) ?? nearestName(to: wanted, among: known)
         throw InvalidInput(
-            .noSuchInput, field: "--model", value: name, "is neither a known model nor a path to a config.json",
-            accepted: nearest.map { "did you mean \($0)?" } ?? "a name that `stepcast models` lists, or a path")
+            .noSuchInput, field: "--model", value: name,
+            "is neither a known model nor a path to a config.json",
+            accepted: nearest.map { "did you mean \($0)?" }
+                ?? "a name that `stepcast models` lists, or a path")
     }
 
     /// The entry that answers to a name, if one does.
@@ -73,7 +78,8 @@ public struct ModelCatalog: Sendable {
         let (entry, value) = try entry(file: file)
         var architecture = try ModelArchitecture(
             config: value, source: "\(Self.folder)/\(file)", name: entry.name, overrides: overrides)
-        architecture.repository = entry.repositories.first { $0.lowercased() == name.lowercased() } ?? entry.repositories.first
+        architecture.repository =
+            entry.repositories.first { $0.lowercased() == name.lowercased() } ?? entry.repositories.first
         return architecture
     }
 
@@ -120,10 +126,13 @@ extension ModelArchitecture {
     /// - Throws: `InvalidInput` naming the field that is damaged or not supported.
     public init(config: ConfigValue, source: String, name: String, overrides: ConfigValue? = nil) throws {
         var value = config
-        if case .object(let fields) = config, let inner = fields["config"], case .object = inner { value = inner }
+        if case .object(let fields) = config, let inner = fields["config"], case .object = inner {
+            value = inner
+        }
         if let overrides {
             guard case .object(let changes) = overrides else {
-                throw InvalidInput(.usage, field: "--hf-overrides", value: overrides.text, "is not a JSON object")
+                throw InvalidInput(
+                    .usage, field: "--hf-overrides", value: overrides.text, "is not a JSON object")
             }
             value = Self.merge(changes, into: value)
         }

@@ -19,7 +19,8 @@ extension ModelConfigReader {
             headSize: size, valueHeadSize: size)
         guard attention.queryHeads % attention.keyValueHeads == 0 else {
             throw text.error(
-                "num_key_value_heads", .integer(attention.keyValueHeads), "does not divide the \(heads) query heads")
+                "num_key_value_heads", .integer(attention.keyValueHeads),
+                "does not divide the \(heads) query heads")
         }
         var mamba: Recurrence?
         var mixture: MixtureOfExperts?
@@ -34,13 +35,15 @@ extension ModelConfigReader {
             case "-", "mlp":
                 let width = try text.requiredCount("intermediate_size")
                 return DecoderLayer(
-                    mixer: .none, feedForward: .dense(Perceptron(width: width, gated: false)), normParameters: norms)
+                    mixer: .none, feedForward: .dense(Perceptron(width: width, gated: false)),
+                    normParameters: norms)
             case "E", "moe":
                 if mixture == nil { mixture = try nemotronExperts() }
                 return DecoderLayer(mixer: .none, feedForward: .experts(mixture!), normParameters: norms)
             default:
                 throw text.error(
-                    field, .string(kind), "is not supported", accepted: "M, *, - or E (mamba, attention, mlp, moe)")
+                    field, .string(kind), "is not supported",
+                    accepted: "M, *, - or E (mamba, attention, mlp, moe)")
             }
         }
     }
@@ -56,7 +59,9 @@ extension ModelConfigReader {
             experts: experts, expertsPerToken: perToken, expert: Perceptron(width: width, gated: false))
         mixture.latentSize = try text.count("moe_latent_size", in: 1...ConfigReader.largestDimension)
         let shared = try text.count("n_shared_experts", in: 0...65536) ?? 0
-        if shared > 0, let sharedWidth = try text.count("moe_shared_expert_intermediate_size"), sharedWidth > 0 {
+        if shared > 0, let sharedWidth = try text.count("moe_shared_expert_intermediate_size"),
+            sharedWidth > 0
+        {
             mixture.shared = Perceptron(width: sharedWidth, gated: false)
         }
         return mixture
@@ -81,11 +86,13 @@ extension ModelConfigReader {
     /// Models pruned by architecture search (Llama-Nemotron): `block_configs` says what is left of each layer.
     func prunedLayers(_ value: ConfigValue) throws -> [DecoderLayer] {
         guard case .array(let blocks) = value, blocks.count == layerCount else {
-            throw text.error("block_configs", value, "does not list one block for each of the \(layerCount) layers")
+            throw text.error(
+                "block_configs", value, "does not list one block for each of the \(layerCount) layers")
         }
         let size = try headSize()
         return try blocks.enumerated().map { index, block in
-            let block = try ConfigReader(block, source: text.source, path: "\(text.path)block_configs.\(index).")
+            let block = try ConfigReader(
+                block, source: text.source, path: "\(text.path)block_configs.\(index).")
             return DecoderLayer(
                 mixer: try prunedMixer(block, headSize: size), feedForward: try prunedFeedForward(block),
                 normParameters: 2 * Double(hiddenSize))
@@ -93,12 +100,15 @@ extension ModelConfigReader {
     }
 
     private func prunedMixer(_ block: ConfigReader, headSize: Int) throws -> TokenMixer {
-        guard let attention = try block.object("attention") else { throw block.error("attention", nil, "is missing") }
+        guard let attention = try block.object("attention") else {
+            throw block.error("attention", nil, "is missing")
+        }
         if try attention.bool("no_op") == true { return .none }
         if try attention.bool("replace_with_linear") == true { return .linear }
         let perGroup = try attention.requiredCount("n_heads_in_group", in: 1...65536)
         guard heads % perGroup == 0 else {
-            throw attention.error("n_heads_in_group", .integer(perGroup), "does not divide the \(heads) query heads")
+            throw attention.error(
+                "n_heads_in_group", .integer(perGroup), "does not divide the \(heads) query heads")
         }
         var result = Attention(
             queryHeads: heads, keyValueHeads: heads / perGroup, headSize: headSize, valueHeadSize: headSize)
@@ -114,7 +124,9 @@ extension ModelConfigReader {
         if let stated = try ffn.count("intermediate_size", in: 1...ConfigReader.largestDimension) {
             width = stated
         } else {
-            guard let factor = try ffn.number("ffn_mult", in: 1e-6...1e4) else { throw ffn.error("ffn_mult", nil, "is missing") }
+            guard let factor = try ffn.number("ffn_mult", in: 1e-6...1e4) else {
+                throw ffn.error("ffn_mult", nil, "is missing")
+            }
             // Two thirds of the multiple, rounded up to 256, as `modeling_decilm` does.
             let raw = Int(2 * factor * Double(hiddenSize) / 3)
             width = max(256, (raw + 255) / 256 * 256)

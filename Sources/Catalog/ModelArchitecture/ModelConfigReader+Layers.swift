@@ -21,12 +21,16 @@ extension ModelConfigReader {
     }
 
     private static let normalisesHeads: Set<String> = [
-        "qwen3", "qwen3_moe", "qwen3_vl_text", "qwen3_vl_moe_text", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text",
+        "qwen3", "qwen3_moe", "qwen3_vl_text", "qwen3_vl_moe_text", "qwen3_next", "qwen3_5_text",
+        "qwen3_5_moe_text",
         "gemma3", "gemma3_text", "gemma4_text", "glm4_moe",
     ]
-    private static let biasedInputs: Set<String> = ["qwen", "qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl", "gpt2"]
+    private static let biasedInputs: Set<String> = [
+        "qwen", "qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl", "gpt2",
+    ]
     private static let ungated: Set<String> = [
-        "gpt2", "gpt_bigcode", "gpt_neox", "gptj", "gpt_neo", "falcon", "RefinedWeb", "RefinedWebModel", "bloom",
+        "gpt2", "gpt_bigcode", "gpt_neox", "gptj", "gpt_neo", "falcon", "RefinedWeb", "RefinedWebModel",
+        "bloom",
         "mpt", "opt", "phi", "starcoder2", "nemotron", "stablelm_epoch", "codegen",
     ]
     private static let biasedPerceptron: Set<String> = [
@@ -82,12 +86,15 @@ extension ModelConfigReader {
     }
 
     func headSize() throws -> Int {
-        if let size = try text.count("head_dim", "attention_head_dim", "kv_channels", "head_size", in: 1...65536) {
+        if let size = try text.count(
+            "head_dim", "attention_head_dim", "kv_channels", "head_size", in: 1...65536)
+        {
             return size
         }
         guard hiddenSize % heads == 0 else {
             throw text.error(
-                "head_dim", nil, "is missing and hidden_size \(hiddenSize) is not a multiple of the \(heads) heads")
+                "head_dim", nil,
+                "is missing and hidden_size \(hiddenSize) is not a multiple of the \(heads) heads")
         }
         let size = hiddenSize / heads
         guard size <= 65536 else { throw text.error("head_dim", .integer(size), "is too large") }
@@ -105,10 +112,12 @@ extension ModelConfigReader {
             }
         } else {
             let stated = try text.count(
-                "num_key_value_heads", "n_head_kv", "num_kv_heads", "multi_query_group_num", "num_query_groups",
+                "num_key_value_heads", "n_head_kv", "num_kv_heads", "multi_query_group_num",
+                "num_query_groups",
                 in: 1...65536)
             let single = stated == nil ? try text.bool("multi_query") : nil
-            keyValueHeads = stated ?? (single == true || (single == nil && modelType == "gpt_bigcode") ? 1 : heads)
+            keyValueHeads =
+                stated ?? (single == true || (single == nil && modelType == "gpt_bigcode") ? 1 : heads)
         }
         var attention = Attention(
             queryHeads: heads, keyValueHeads: keyValueHeads, headSize: size,
@@ -126,7 +135,8 @@ extension ModelConfigReader {
     private func latentAttention() throws -> LatentAttention? {
         guard let latent = try text.count("kv_lora_rank", in: 1...1_000_000) else { return nil }
         var attention = LatentAttention(
-            queryHeads: heads, queryRank: try text.count("q_lora_rank", in: 1...1_000_000), latentSize: latent,
+            queryHeads: heads, queryRank: try text.count("q_lora_rank", in: 1...1_000_000),
+            latentSize: latent,
             unrotatedHeadSize: try text.requiredCount("qk_nope_head_dim", in: 1...65536),
             rotaryHeadSize: try text.requiredCount("qk_rope_head_dim", in: 0...65536),
             valueHeadSize: try text.requiredCount("v_head_dim", in: 1...65536), indexer: nil)
@@ -151,7 +161,8 @@ extension ModelConfigReader {
         let valueWidth = Double(valueHeads) * valueSize
         let channels = 2 * keyWidth + valueWidth
         return Recurrence(
-            matrixParameters: hidden * (2 * keyWidth + 2 * valueWidth + 2 * Double(valueHeads)) + valueWidth * hidden,
+            matrixParameters: hidden * (2 * keyWidth + 2 * valueWidth + 2 * Double(valueHeads)) + valueWidth
+                * hidden,
             smallParameters: channels * kernel + 2 * Double(valueHeads) + valueSize,
             stateElements: Double(valueHeads) * keySize * valueSize,
             stateElementBytes: try stateElementBytes(), convolutionElements: channels * (kernel - 1),
@@ -171,13 +182,15 @@ extension ModelConfigReader {
         let chunk = try text.count("attention_chunk_size")
         func sliding() throws -> AttentionSpan {
             guard let window, window > 0 else {
-                throw text.error("sliding_window", nil, "is missing where layers have one", accepted: "tokens")
+                throw text.error(
+                    "sliding_window", nil, "is missing where layers have one", accepted: "tokens")
             }
             return .sliding(window)
         }
         if let kinds = try text.counts("attn_type_list") {
             if let other = kinds.first(where: { $0 != 1 }) {
-                throw text.error("attn_type_list", .integer(other), "lightning attention is not supported", accepted: "1")
+                throw text.error(
+                    "attn_type_list", .integer(other), "lightning attention is not supported", accepted: "1")
             }
         }
         if let pattern = try text.counts("hybrid_layer_pattern") {
@@ -216,8 +229,10 @@ extension ModelConfigReader {
         guard let window, window > 0, try text.bool("use_sliding_window") ?? true else {
             return Array(repeating: .full, count: layerCount)
         }
-        let defaultPattern = modelType.hasPrefix("gemma3") ? 6 : modelType == "gemma2" ? 2 : modelType == "cohere2" ? 4 : nil
-        if let pattern = try text.count("sliding_window_pattern", "_sliding_window_pattern", in: 1...65536) ?? defaultPattern
+        let defaultPattern =
+            modelType.hasPrefix("gemma3") ? 6 : modelType == "gemma2" ? 2 : modelType == "cohere2" ? 4 : nil
+        if let pattern = try text.count("sliding_window_pattern", "_sliding_window_pattern", in: 1...65536)
+            ?? defaultPattern
         {
             return (0..<layerCount).map { ($0 + 1) % pattern == 0 ? .full : .sliding(window) }
         }
@@ -241,48 +256,65 @@ extension ModelConfigReader {
         let gated = !Self.ungated.contains(modelType)
         let bias = try text.bool("mlp_bias") ?? Self.biasedPerceptron.contains(modelType)
         guard let experts = try expertCount(), experts > 1 else {
-            let width = try text.count("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim", in: 1...ConfigReader.largestDimension)
+            let width = try text.count(
+                "intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim",
+                in: 1...ConfigReader.largestDimension)
             guard let width = width ?? (gated ? nil : hiddenSize * 4) else {
-                throw text.error("intermediate_size", nil, "is missing", accepted: "a whole number of at least 1")
+                throw text.error(
+                    "intermediate_size", nil, "is missing", accepted: "a whole number of at least 1")
             }
             // Qwen 1 counts both halves of the gated matrix.
-            let perceptron = Perceptron(width: modelType == "qwen" ? max(1, width / 2) : width, gated: gated, bias: bias)
+            let perceptron = Perceptron(
+                width: modelType == "qwen" ? max(1, width / 2) : width, gated: gated, bias: bias)
             return Array(repeating: .dense(perceptron), count: layerCount)
         }
         let mixture = try mixtureOfExperts(experts)
         let isExpertLayer = try expertLayers()
         let denseWidth =
-            try text.count("intermediate_size_mlp", "dense_intermediate_size", "intermediate_size", in: 1...ConfigReader.largestDimension)
+            try text.count(
+                "intermediate_size_mlp", "dense_intermediate_size", "intermediate_size",
+                in: 1...ConfigReader.largestDimension)
         return try isExpertLayer.map { isExpert in
             if isExpert { return .experts(mixture) }
-            guard let denseWidth else { throw text.error("intermediate_size", nil, "is missing for the dense layers") }
+            guard let denseWidth else {
+                throw text.error("intermediate_size", nil, "is missing for the dense layers")
+            }
             return .dense(Perceptron(width: denseWidth, gated: gated, bias: bias))
         }
     }
 
     func expertCount() throws -> Int? {
         try text.count(
-            "num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts", in: 0...65536)
+            "num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts",
+            in: 0...65536)
     }
 
     private func mixtureOfExperts(_ experts: Int) throws -> MixtureOfExperts {
         let perToken = try text.requiredCount(
-            "num_experts_per_tok", "num_experts_per_token", "experts_per_token", "top_k_experts", "moe_topk", "moe_top_k",
+            "num_experts_per_tok", "num_experts_per_token", "experts_per_token", "top_k_experts", "moe_topk",
+            "moe_top_k",
             "moe_k", in: 1...65536)
         guard perToken <= experts else {
             throw text.error(
                 "num_experts_per_tok", .integer(perToken), "is more than the \(experts) experts")
         }
-        let width = try text.requiredCount("moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size")
+        let width = try text.requiredCount(
+            "moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size")
         let bias = modelType == "gpt_oss"
         var mixture = MixtureOfExperts(
-            experts: experts, expertsPerToken: perToken, expert: Perceptron(width: width, gated: true, bias: bias))
-        if let shared = try text.count("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", in: 0...65536),
+            experts: experts, expertsPerToken: perToken,
+            expert: Perceptron(width: width, gated: true, bias: bias))
+        if let shared = try text.count(
+            "n_shared_experts", "num_shared_experts", "moe_num_shared_experts", in: 0...65536),
             shared > 0
         {
-            let sharedWidth = try text.count("shared_expert_intermediate_size", "shared_intermediate_size") ?? width * shared
+            let sharedWidth =
+                try text.count("shared_expert_intermediate_size", "shared_intermediate_size") ?? width
+                * shared
             if sharedWidth > 0 { mixture.shared = Perceptron(width: sharedWidth, gated: true) }
-        } else if let sharedWidth = try text.count("shared_expert_intermediate_size", "shared_intermediate_size"), sharedWidth > 0 {
+        } else if let sharedWidth = try text.count(
+            "shared_expert_intermediate_size", "shared_intermediate_size"), sharedWidth > 0
+        {
             mixture.shared = Perceptron(width: sharedWidth, gated: true)
             mixture.sharedGate = modelType.hasPrefix("qwen")
         } else if modelType.hasPrefix("llama4") {
@@ -309,11 +341,14 @@ extension ModelConfigReader {
         }
         let firstDense = try text.count("first_k_dense_replace", "moe_layer_start_index") ?? 0
         let frequency = try text.count("moe_layer_freq", in: 1...65536) ?? 1
-        let step = try text.count("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval", in: 1...65536) ?? 1
+        let step =
+            try text.count(
+                "decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval", in: 1...65536) ?? 1
         let denseOnly = Set(try text.counts("mlp_only_layers") ?? [])
         for index in 0..<layerCount {
             result[index] =
-                index >= firstDense && index % frequency == 0 && (index + 1) % step == 0 && !denseOnly.contains(index)
+                index >= firstDense && index % frequency == 0 && (index + 1) % step == 0
+                && !denseOnly.contains(index)
         }
         return result
     }

@@ -28,12 +28,14 @@ struct ModelConfigReader {
         }
         self.text = text
         modelType = try text.string("model_type") ?? top.string("model_type") ?? ""
-        architectureClass = try top.strings("architectures")?.first ?? text.strings("architectures")?.first ?? ""
+        architectureClass =
+            try top.strings("architectures")?.first ?? text.strings("architectures")?.first ?? ""
         try Self.refuseUnsupported(text, top, modelType: modelType)
         hiddenSize = try text.requiredCount("hidden_size", "n_embd", "d_model", "model_dim")
         if let pattern = try text.string("hybrid_override_pattern") {
             layerCount = pattern.utf8.count
-            if let stated = try text.count("num_hidden_layers", in: 1...Self.maxLayers), stated != layerCount {
+            if let stated = try text.count("num_hidden_layers", in: 1...Self.maxLayers), stated != layerCount
+            {
                 throw text.error(
                     "hybrid_override_pattern", .string(pattern),
                     "has \(layerCount) layers where num_hidden_layers is \(stated)")
@@ -45,7 +47,9 @@ struct ModelConfigReader {
                 "num_hidden_layers", "n_layer", "n_layers", "num_layers", in: 1...Self.maxLayers)
         }
         guard (1...Self.maxLayers).contains(layerCount) else {
-            throw text.error("num_hidden_layers", .integer(layerCount), "is out of range", accepted: "1 to \(Self.maxLayers)")
+            throw text.error(
+                "num_hidden_layers", .integer(layerCount), "is out of range",
+                accepted: "1 to \(Self.maxLayers)")
         }
         heads = try text.requiredCount("num_attention_heads", "n_head", "n_heads", "num_heads", in: 1...65536)
     }
@@ -53,15 +57,19 @@ struct ModelConfigReader {
     private static let maxLayers = 4096
 
     /// Refuses what changes cost or memory in ways that aren't modelled, by the field that says so.
-    private static func refuseUnsupported(_ text: ConfigReader, _ top: ConfigReader, modelType: String) throws {
+    private static func refuseUnsupported(_ text: ConfigReader, _ top: ConfigReader, modelType: String) throws
+    {
         for reader in [top, text] where try reader.bool("is_encoder_decoder") == true {
             throw reader.error(
                 "is_encoder_decoder", .bool(true), "is not supported", accepted: "decoder-only models")
         }
-        let encoders = ["bert", "roberta", "xlm-roberta", "t5", "whisper", "clip", "modernbert", "nomic_bert"]
+        let encoders = [
+            "bert", "roberta", "xlm-roberta", "t5", "whisper", "clip", "modernbert", "nomic_bert",
+        ]
         if encoders.contains(modelType) {
             throw text.error(
-                "model_type", .string(modelType), "is not supported", accepted: "decoder-only language models")
+                "model_type", .string(modelType), "is not supported", accepted: "decoder-only language models"
+            )
         }
         let unsupported = [
             "compress_ratios": "compressed sparse attention is not supported",
@@ -81,7 +89,8 @@ struct ModelConfigReader {
         }
         if let size = try text.count("hidden_size_per_layer_input"), size > 0 {
             throw text.error(
-                "hidden_size_per_layer_input", .integer(size), "per-layer embeddings are not supported", accepted: "0")
+                "hidden_size_per_layer_input", .integer(size), "per-layer embeddings are not supported",
+                accepted: "0")
         }
         if try text.bool("use_double_wide_mlp") == true {
             throw text.error("use_double_wide_mlp", .bool(true), "is not supported", accepted: "false")
@@ -164,7 +173,9 @@ struct ModelConfigReader {
         for name in ["vision_config", "audio_config", "vision_tower_config"] {
             guard let value = top.fields[name], case .object(let fields) = value else { continue }
             let tower = ConfigReader(fields: fields, source: top.source, path: name + ".")
-            guard let depth = try? tower.count("depth", "num_hidden_layers", "vt_num_hidden_layers", in: 0...4096),
+            guard
+                let depth = try? tower.count(
+                    "depth", "num_hidden_layers", "vt_num_hidden_layers", in: 0...4096),
                 let size = try? tower.count("hidden_size", "embed_dim", "vt_hidden_size")
             else { continue }
             let width = (try? tower.count("intermediate_size", "vt_intermediate_size")) ?? size * 4
@@ -189,9 +200,12 @@ struct ModelConfigReader {
         let scalings = try ["rope_scaling", "rope_parameters"].compactMap { try text.object($0) }
         for scaling in scalings {
             guard let type = try scaling.string("rope_type", "type") else { continue }
-            guard !["su", "longrope", "llama3", "mrope", "default", "proportional"].contains(type) else { continue }
+            guard !["su", "longrope", "llama3", "mrope", "default", "proportional"].contains(type) else {
+                continue
+            }
             let factor = try scaling.number("factor", in: 1e-6...1e6) ?? 1
-            let original = try scaling.count("original_max_position_embeddings", in: 1...ConfigReader.largestDimension)
+            let original = try scaling.count(
+                "original_max_position_embeddings", in: 1...ConfigReader.largestDimension)
             if type == "yarn" || type == "deepseek_yarn", let original { length = Double(original) }
             length *= factor
             break

@@ -40,7 +40,8 @@ public struct Quantization: Sendable, Equatable {
     init(_ reader: ConfigReader) throws {
         let algorithm = try reader.string("quant_algo", "quant_method") ?? ""
         let method = try reader.string("quant_method") ?? (reader.has("quant_algo") ? "modelopt" : "")
-        var ignored = try reader.strings("modules_to_not_convert", "ignore", "exclude_modules", "ignored_layers") ?? []
+        var ignored =
+            try reader.strings("modules_to_not_convert", "ignore", "exclude_modules", "ignored_layers") ?? []
         // Every method leaves the output projection alone unless it says otherwise.
         if try reader.bool("lm_head") != true { ignored.append("lm_head") }
         self.method = method
@@ -73,7 +74,8 @@ public struct Quantization: Sendable, Equatable {
                 let weights = try groups.object(first)?.object("weights")
             {
                 format = try Self.compressed(
-                    weights, packed: try reader.string("format")?.contains("nvfp4") == true
+                    weights,
+                    packed: try reader.string("format")?.contains("nvfp4") == true
                         || algorithm.uppercased().contains("NVFP4"))
             } else {
                 format = try Self.modelOptimizer(algorithm, reader)
@@ -135,7 +137,8 @@ public struct Quantization: Sendable, Equatable {
         case "W4A16_AWQ", "W4A8_AWQ": .grouped(bits: 4, group: 128, zeroPoint: false)
         default:
             throw reader.error(
-                "quant_algo", .string(algorithm), "is not supported", accepted: "FP8, NVFP4, MXFP4, W4A16_AWQ")
+                "quant_algo", .string(algorithm), "is not supported", accepted: "FP8, NVFP4, MXFP4, W4A16_AWQ"
+            )
         }
     }
 }

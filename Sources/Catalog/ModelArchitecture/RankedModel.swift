@@ -123,7 +123,8 @@ public struct RankedModel: Sendable, Equatable {
             switch layer.mixer {
             case .attention(let attention):
                 let flops =
-                    2 * Double(attention.headSize + attention.valueHeadSize) * Double(attention.queryHeads) / tp
+                    2 * Double(attention.headSize + attention.valueHeadSize) * Double(attention.queryHeads)
+                    / tp
                 if attention.span == .full { full += flops } else { windowed += flops }
             case .latentAttention(let attention):
                 let size = attention.unrotatedHeadSize + attention.rotaryHeadSize + attention.valueHeadSize
@@ -140,24 +141,29 @@ public struct RankedModel: Sendable, Equatable {
             guard !attention.sharesCache else { return }
             let heads = max(1, (Double(attention.keyValueHeads) / tp).rounded(.down))
             let elements = heads * Double(attention.headSize + attention.valueHeadSize)
-            add(CacheLayerKind(bytes: elements * elementBytes, layers: 1, span: attention.span, isState: false))
+            add(
+                CacheLayerKind(
+                    bytes: elements * elementBytes, layers: 1, span: attention.span, isState: false))
         case .latentAttention(let attention):
             let size = Double(attention.latentSize + attention.rotaryHeadSize)
             if let indexer = attention.indexer {
                 // An FP8 cache of sparse latent attention keeps the rotary part and four scales unquantised.
                 let bytes =
                     elementBytes < 2
-                    ? Double(attention.latentSize) + 16 + 2 * Double(attention.rotaryHeadSize) : size * elementBytes
+                    ? Double(attention.latentSize) + 16 + 2 * Double(attention.rotaryHeadSize)
+                    : size * elementBytes
                 add(CacheLayerKind(bytes: bytes, layers: 1, span: .full, isState: false))
                 add(CacheLayerKind(bytes: indexer.cacheBytesPerToken, layers: 1, span: .full, isState: false))
             } else {
                 add(CacheLayerKind(bytes: size * elementBytes, layers: 1, span: .full, isState: false))
             }
             let headSize = Double(attention.unrotatedHeadSize + attention.valueHeadSize)
-            absorbedBytes += Double(attention.latentSize) * Double(attention.queryHeads) * headSize * plain / tp
+            absorbedBytes +=
+                Double(attention.latentSize) * Double(attention.queryHeads) * headSize * plain / tp
         case .recurrence(let recurrence):
             let bytes =
-                (recurrence.stateElements * recurrence.stateElementBytes + recurrence.convolutionElements * plain) / tp
+                (recurrence.stateElements * recurrence.stateElementBytes + recurrence.convolutionElements
+                    * plain) / tp
             stateBytesPerSequence += bytes
             add(CacheLayerKind(bytes: bytes, layers: 1, span: .full, isState: true))
         case .linear, .none: break
@@ -209,10 +215,13 @@ extension DecoderLayer {
         if case .experts = feedForward {
             return [
                 base + "mlp.shared_experts.gate_proj", base + "mlp.shared_expert.gate_proj",
-                base + "feed_forward.shared_expert.gate_proj", "backbone.layers.\(index).mixer.shared_experts.up_proj",
+                base + "feed_forward.shared_expert.gate_proj",
+                "backbone.layers.\(index).mixer.shared_experts.up_proj",
             ]
         }
-        return [base + "mlp.gate_proj", base + "feed_forward.gate_proj", "backbone.layers.\(index).mixer.up_proj"]
+        return [
+            base + "mlp.gate_proj", base + "feed_forward.gate_proj", "backbone.layers.\(index).mixer.up_proj",
+        ]
     }
 
     fileprivate func expertModules(_ index: Int) -> [String] {

@@ -54,6 +54,12 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(
+            name: "Scenarios",
+            dependencies: [
+                "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle", "Simulation",
+            ],
+            swiftSettings: strict),
+        .target(
             name: "StepTraces", dependencies: ["ServingCore", "ByteStreams", "LatencyOracle"],
             swiftSettings: strict),
         .target(name: "LinearAlgebra", dependencies: ["COpenBLAS"], swiftSettings: strict),
@@ -61,11 +67,17 @@ let package = Package(
             name: "OracleTraining",
             dependencies: ["ServingCore", "LatencyOracle", "StepTraces", "LinearAlgebra"],
             swiftSettings: strict),
+        .target(
+            name: "Validation",
+            dependencies: [
+                "ServingCore", "ByteStreams", "Catalog", "Workload", "LatencyOracle", "Simulation", "Scenarios",
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "stepcast",
             dependencies: [
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle",
-                "Simulation", "StepTraces",
+                "Simulation", "Scenarios", "StepTraces", "Validation",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

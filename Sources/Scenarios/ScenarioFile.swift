@@ -104,7 +104,7 @@ public struct ScenarioFile: Sendable {
         if let line = try text("vllm-serve") { engine.override(with: try EngineConfiguration(serveCommand: line)) }
         var flags = EngineConfiguration()
         for key in root.keys.sorted() where !Self.ownKeys.contains(key) {
-            guard EngineFlag.isKnown(key) else { throw unknown(key) }
+            guard EngineConfiguration.isArgument(key) else { throw unknown(key) }
             try flags.set(key, to: root[key]!, source: source)
         }
         engine.override(with: flags)
@@ -164,7 +164,7 @@ public struct ScenarioFile: Sendable {
     // MARK: Values
 
     private func unknown(_ key: String) -> InvalidInput {
-        let known = Self.ownKeys + EngineFlag.knownNames
+        let known = Self.ownKeys + EngineConfiguration.argumentNames.map { String($0.dropFirst(2)) }
         let near = nearestName(to: key, among: known).map { "; did you mean \($0)?" } ?? ""
         return InvalidInput(
             source: source, field: key, "is not a known name" + near, accepted: "vLLM's flags and stepcast's")

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Reports
 import ServingCore
 
 @main
@@ -7,6 +8,7 @@ struct Stepcast: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stepcast",
         abstract: "Forecast what a vLLM deployment will do, without a GPU.",
+        version: stepcastVersion,
         subcommands: [ScheduleCommand.self, ValidateCommand.self, ModelsCommand.self, GPUsCommand.self])
 
     /// Runs the command line; every error becomes one line on standard error and the status that belongs to it.

@@ -201,6 +201,7 @@ import Testing
 }
 
 extension PromptSegment: Hashable {
+    /// Feeds the fields that `==` compares.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(segment)
         hasher.combine(tokens)

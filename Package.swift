@@ -73,7 +73,8 @@ let package = Package(
         .target(
             name: "Validation",
             dependencies: [
-                "ServingCore", "ByteStreams", "Catalog", "Workload", "LatencyOracle", "Simulation", "Scenarios",
+                "ServingCore", "ByteStreams", "Catalog", "Workload", "LatencyOracle", "Simulation",
+                "Scenarios",
             ],
             swiftSettings: strict),
         .executableTarget(

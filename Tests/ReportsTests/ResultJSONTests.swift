@@ -25,7 +25,7 @@ import Testing
         var completed: Int
         var requestGoodput: Double?
         var meanTtftMs: Double
-        var stdE2elMs: Double
+        var stdE2ElMs: Double
         var p99ItlMs: Double
         var stepcast: Stepcast
     }
@@ -61,7 +61,7 @@ import Testing
         #expect(saved.modelId == "llama-3.1-8b" && saved.requestRate == 1 && saved.completed == 3)
         #expect(saved.requestGoodput == 0.5)
         #expect(saved.meanTtftMs == result.metrics.ttft.mean.value)
-        #expect(saved.stdE2elMs == result.metrics.e2el.standardDeviation)
+        #expect(saved.stdE2ElMs == result.metrics.e2el.standardDeviation)
         #expect(saved.p99ItlMs == 200)
         #expect(saved.stepcast.seed == .max)
         #expect(saved.stepcast.warnings == ["a \"quoted\" warning"])

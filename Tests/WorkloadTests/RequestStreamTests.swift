@@ -201,7 +201,7 @@ import Testing
 }
 
 extension PromptSegment: Hashable {
-    /// Feeds the fields that `==` compares.
+    /// Hashes both parts.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(segment)
         hasher.combine(tokens)

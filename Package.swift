@@ -97,7 +97,8 @@ let package = Package(
         .testTarget(
             name: "LatencyOracleTests", dependencies: ["LatencyOracle"], swiftSettings: strict),
         .testTarget(
-            name: "SimulationTests", dependencies: ["Simulation", "ServingCore"],
+            name: "SimulationTests",
+            dependencies: ["Simulation", "ServingCore", "Workload", "Engine", "LatencyOracle"],
             swiftSettings: strict),
         .testTarget(
             name: "ReportsTests", dependencies: ["Reports", "Simulation", "ServingCore", "ByteStreams"],

@@ -59,8 +59,8 @@ struct RequestState {
     var cohortStart: Int64 = -1
     /// Cohort step in which it produces its last token.
     var dueStep: Int64 = -1
-    /// Whether it left the cohort with a token in flight.
-    var hasCohortTokenInFlight = false
+    /// Cohort step with a token in flight for it although it has left the cohort; -1 when there is none.
+    var cohortStepInFlight: Int64 = -1
     /// The caller's stamp of the update that delivered its last token.
     var lastStamp: Int64 = -1
     var blocks = RequestBlocks()

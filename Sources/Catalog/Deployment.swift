@@ -41,7 +41,7 @@ public struct Deployment: Sendable, Equatable {
     ) throws {
         var model = model
         if let method = configuration.quantization, model.quantization == nil, method.lowercased() != "none" {
-            model.quantization = try Quantization.online(method)
+            model.quantize(try Quantization.online(method))
         }
         var engine = try configuration.resolve(model: model, accelerator: accelerator, version: version)
         model.dtype = engine.dtype

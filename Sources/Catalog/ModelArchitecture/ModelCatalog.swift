@@ -28,7 +28,7 @@ public struct ModelCatalog: Sendable {
     /// All shipped models by name, in order.
     /// - Throws: `InvalidInput` when a shipped file is damaged.
     public func entries() throws -> [Entry] {
-        try shipped.files(in: Self.folder).map { try entry(file: $0).entry }
+        try shipped.files(in: Self.folder).map { try entry(file: $0).entry }.sorted { $0.name < $1.name }
     }
 
     /// The architecture that a person means by a friendly name, a Hugging Face id in any case, a path to a config.json
@@ -63,9 +63,9 @@ public struct ModelCatalog: Sendable {
         let nearest = nearestName(to: name, among: known) ?? nearestName(to: wanted, among: known)
         throw InvalidInput(
             .noSuchInput, field: "--model", value: name,
-            "is neither a known model nor a path to a config.json",
-            accepted: nearest.map { "did you mean \($0)?" }
-                ?? "a name that `stepcast models` lists, or a path")
+            "is neither a known model nor a path to a config.json"
+                + (nearest.map { "; did you mean \($0)?" } ?? ""),
+            accepted: "a name that `stepcast models` lists, or a path")
     }
 
     /// The entry that answers to a name, if one does.

@@ -79,6 +79,7 @@ struct `Defaults and refusals` {
         ),
         ("qwen2.5-7b --kv-transfer-config '{\"kv_connector\":\"NixlConnector\"}'", "NixlConnector"),
         ("qwen2.5-7b --quantization awq", "--quantization"),
+        ("gpt-oss-20b --quantization fp8", "does not match the quantization method"),
         ("mixtral-8x7b -tp 2 --kv-cache-memory-bytes 100000000000", "--kv-cache-memory-bytes"),
     ])
     func `What vLLM refuses is refused in its words`(line: String, part: String) throws {

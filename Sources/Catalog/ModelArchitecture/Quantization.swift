@@ -11,6 +11,13 @@ public struct Quantization: Sendable, Equatable {
     /// Modules left as they are.
     var exclusions = ModulePatterns([])
 
+    /// Whether `--quantization` names this checkpoint's method, possibly by the kernels that run it (`awq_marlin`).
+    func answers(to name: String) -> Bool {
+        let wanted = name.lowercased()
+        let own = method.lowercased()
+        return wanted == own || wanted.hasPrefix(own + "_") || own.hasPrefix(wanted + "_")
+    }
+
     /// The default of `--quantization` for a checkpoint without `quantization_config`.
     /// - Throws: `InvalidInput` for methods that need a prepared checkpoint or aren't supported.
     static func online(_ method: String) throws -> Quantization {

@@ -40,7 +40,11 @@ public struct LoadRequest: Equatable, Sendable {
             try specification.apply(requestRate: requestRate, burstiness: burstiness)
             try specification.apply(options)
             return RequestStream(specification, seed: seed, warnings: warnings)
-        default:
+        case .folder:
+            throw InvalidInput(
+                .usage, field: requestRate != nil ? "--request-rate" : "--burstiness",
+                "doesn't go with a ServeGen folder", accepted: "--rate-scale")
+        case .csv, .jsonLines:
             guard let requestRate else {
                 throw InvalidInput(
                     .usage, field: "--burstiness", "needs --request-rate with a trace",

@@ -37,8 +37,12 @@ public struct LoadRequest: Equatable, Sendable {
         case .yaml:
             var warnings: [String] = []
             var specification = try WorkloadSpecification(contentsOf: path, warnings: &warnings)
-            try specification.apply(requestRate: requestRate, burstiness: burstiness)
+            // The number of requests first, because gaps are stretched to it; the scale last, to the new rate.
+            let scale = options.rateScale
+            options.rateScale = 1
             try specification.apply(options)
+            try specification.apply(requestRate: requestRate, burstiness: burstiness)
+            specification.arrivals.scaleRate(by: scale)
             return RequestStream(specification, seed: seed, warnings: warnings)
         case .folder:
             throw InvalidInput(

@@ -7,7 +7,11 @@ struct Stepcast: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stepcast",
         abstract: "Forecast what a vLLM deployment will do, without a GPU.",
-        subcommands: [ScheduleCommand.self, ValidateCommand.self, ModelsCommand.self, GPUsCommand.self])
+        subcommands: [
+            ScheduleCommand.self, ValidateCommand.self, ModelsCommand.self, GPUsCommand.self,
+            InspectCommand.self,
+            ConvertCommand.self,
+        ])
 
     /// Runs the command line; every error becomes one line on standard error and the status that belongs to it.
     static func main() {

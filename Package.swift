@@ -105,7 +105,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "DocumentationTests", swiftSettings: strict),
         .testTarget(
-            name: "StepTracesTests", dependencies: ["StepTraces", "ByteStreams"],
+            name: "StepTracesTests", dependencies: ["StepTraces", "ByteStreams", "CZstd", "ServingCore"],
             swiftSettings: strict),
         .testTarget(
             name: "OracleTrainingTests",

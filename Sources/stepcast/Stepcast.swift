@@ -10,7 +10,12 @@ struct Stepcast: ParsableCommand {
         abstract: "Forecast what a vLLM deployment will do, without a GPU.",
         version: stepcastVersion,
         subcommands: [
-            SimulateCommand.self, ValidateCommand.self, ScheduleCommand.self, ModelsCommand.self,
+            SimulateCommand.self,
+            ValidateCommand.self,
+            InspectCommand.self,
+            ConvertCommand.self,
+            ScheduleCommand.self,
+            ModelsCommand.self,
             GPUsCommand.self,
             WorkloadsCommand.self,
         ])

@@ -60,6 +60,9 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "QuantileBenchmark", dependencies: ["OracleTraining", "ServingCore"],
+            path: "Benchmarks/QuantileBenchmark", swiftSettings: strict),
         .testTarget(name: "ServingCoreTests", dependencies: ["ServingCore"], swiftSettings: strict),
         .testTarget(name: "ByteStreamsTests", dependencies: ["ByteStreams"], swiftSettings: strict),
         .testTarget(name: "CatalogTests", dependencies: ["Catalog"], swiftSettings: strict),

@@ -11,7 +11,14 @@ let package = Package(
     name: "stepcast",
     platforms: [.macOS(.v26)],
     products: [
-        .executable(name: "stepcast", targets: ["stepcast"])
+        .executable(name: "stepcast", targets: ["stepcast"]),
+        // Everything an embedding program imports, module by module.
+        .library(
+            name: "Stepcast",
+            targets: [
+                "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle", "Simulation",
+                "StepTraces", "OracleTraining",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -41,7 +48,16 @@ let package = Package(
         .target(name: "LatencyOracle", dependencies: ["ServingCore"], swiftSettings: strict),
         .target(
             name: "Simulation",
-            dependencies: ["ServingCore", "Engine", "LatencyOracle"],
+            dependencies: [
+                "ServingCore", "Workload", "Engine", "LatencyOracle",
+                .product(name: "DequeModule", package: "swift-collections"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Scenarios",
+            dependencies: [
+                "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle", "Simulation",
+            ],
             swiftSettings: strict),
         .target(
             name: "StepTraces", dependencies: ["ServingCore", "ByteStreams", "LatencyOracle"],
@@ -51,11 +67,17 @@ let package = Package(
             name: "OracleTraining",
             dependencies: ["ServingCore", "LatencyOracle", "StepTraces", "LinearAlgebra"],
             swiftSettings: strict),
+        .target(
+            name: "Validation",
+            dependencies: [
+                "ServingCore", "ByteStreams", "Catalog", "Workload", "LatencyOracle", "Simulation", "Scenarios",
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "stepcast",
             dependencies: [
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle",
-                "Simulation", "StepTraces",
+                "Simulation", "Scenarios", "StepTraces", "Validation",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -63,14 +85,22 @@ let package = Package(
         .executableTarget(
             name: "QuantileBenchmark", dependencies: ["OracleTraining", "ServingCore"],
             path: "Benchmarks/QuantileBenchmark", swiftSettings: strict),
+        .executableTarget(
+            name: "workload-benchmark", dependencies: ["ServingCore", "Workload"],
+            path: "Benchmarks/WorkloadBenchmark", swiftSettings: strict),
         .testTarget(name: "ServingCoreTests", dependencies: ["ServingCore"], swiftSettings: strict),
-        .testTarget(name: "ByteStreamsTests", dependencies: ["ByteStreams"], swiftSettings: strict),
+        .testTarget(
+            name: "ByteStreamsTests", dependencies: ["ByteStreams", "CZstd", "ServingCore"],
+            swiftSettings: strict),
         .testTarget(name: "CatalogTests", dependencies: ["Catalog"], swiftSettings: strict),
         .testTarget(
             name: "WorkloadTests", dependencies: ["Workload", "ByteStreams"], swiftSettings: strict),
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
         .testTarget(
             name: "LatencyOracleTests", dependencies: ["LatencyOracle"], swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["Simulation", "ServingCore"],
+            swiftSettings: strict),
         .testTarget(
             name: "StepTracesTests", dependencies: ["StepTraces", "ByteStreams"],
             swiftSettings: strict),

@@ -1,8 +1,36 @@
 import ArgumentParser
+import Foundation
+import ServingCore
 
 @main
 struct Stepcast: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stepcast",
-        abstract: "Forecast what a vLLM deployment will do, without a GPU.")
+        abstract: "Forecast what a vLLM deployment will do, without a GPU.",
+        subcommands: [ScheduleCommand.self, ValidateCommand.self, ModelsCommand.self, GPUsCommand.self])
+
+    /// Runs the command line; every error becomes one line on standard error and the status that belongs to it.
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let error as InvalidInput {
+            FileHandle.standardError.write(Data("stepcast: \(error)\n".utf8))
+            Foundation.exit(error.kind.exitStatus)
+        } catch {
+            exit(withError: error)
+        }
+    }
+}
+
+extension InvalidInput.Kind {
+    /// Exit status by the conventions of `sysexits.h`.
+    var exitStatus: Int32 {
+        switch self {
+        case .usage: 64
+        case .badData: 65
+        case .noSuchInput: 66
+        case .cannotWrite: 74
+        }
+    }
 }

@@ -1,0 +1,242 @@
+import ServingCore
+
+/// What one request holds in the KV cache.
+struct RequestBlocks {
+    /// Deepest node of the request's path in the prefix index.
+    var node: Int32 = PrefixIndex.root
+    /// Tokens from the start that another request, or this one after preemption, may look up; `Int32.max` for all.
+    var findableTokens: Int32 = 0
+    /// Range of block-table cells.
+    var cellOffset: Int32 = -1
+    var cellClass: Int32 = 0
+    /// Cells whose key is known.
+    var keyCount: Int32 = 0
+    /// Blocks held, vLLM's `req_to_blocks` length.
+    var held: Int32 = 0
+    /// Held blocks whose content is hashed, vLLM's `num_cached_block`.
+    var hashed: Int32 = 0
+    /// The leading hashed blocks that are entries of the pool; the others are only counted.
+    var findable: Int32 = 0
+}
+
+/// Longest cached prefix of a request.
+struct PrefixHit {
+    /// Full blocks that hit.
+    var blocks: Int = 0
+    /// Of these, blocks in the free queue, which leave it when touched.
+    var freeBlocks: Int = 0
+}
+
+/// KV blocks, prefix cache and block tables of one engine with one full-attention group.
+///
+/// Source: `v1/core/kv_cache_manager.py`, `v1/core/single_type_kv_cache_manager.py`.
+struct KVCacheManager {
+    let blockSize: Int
+    let maxModelLen: Int
+    let enableCaching: Bool
+    private(set) var pool: BlockPool
+    private(set) var index: PrefixIndex
+    private var cells: [BlockTableCell] = []
+    private var cellRanges = RangeAllocator()
+
+    init(configuration: SchedulerConfiguration) {
+        blockSize = configuration.blockSize
+        maxModelLen = configuration.maxModelLen
+        enableCaching = configuration.enablePrefixCaching
+        pool = BlockPool(
+            capacity: configuration.numBlocks - 1, unhashedFirst: !configuration.version.appendsAllFreedBlocks
+        )
+        index = PrefixIndex(blockSize: configuration.blockSize)
+    }
+
+    /// Free blocks, cached-but-unused ones included.
+    var freeBlocks: Int { pool.freeCount }
+
+    // MARK: Paths
+
+    /// Finds the place of a new request's prompt in the prefix index. O(shared blocks).
+    mutating func open(_ blocks: inout RequestBlocks, for request: borrowing IncomingRequest) {
+        guard enableCaching else { return }
+        var token = 0
+        for segment in request.sharedSegments where segment.tokens > 0 {
+            blocks.node = index.child(of: blocks.node, at: token, segment: segment.segment)
+            token += segment.tokens
+            extendKeys(&blocks, toTokens: token, expectedTokens: token)
+        }
+        blocks.findableTokens = Int32(token)
+        if let output = request.outputSegment, token == request.promptTokens {
+            blocks.node = index.child(of: blocks.node, at: token, segment: output)
+            blocks.findableTokens = .max
+        }
+        index.retain(blocks.node)
+    }
+
+    /// Lets go of the path and the block table; the blocks must have been freed.
+    mutating func close(_ blocks: inout RequestBlocks) {
+        guard enableCaching else { return }
+        index.release(blocks.node)
+        if blocks.cellOffset >= 0 { cellRanges.free(blocks.cellOffset, sizeClass: Int(blocks.cellClass)) }
+        blocks = RequestBlocks()
+    }
+
+    /// Makes the keys known of all full blocks of the first `tokens` tokens that lie on the current node.
+    private mutating func extendKeys(_ blocks: inout RequestBlocks, toTokens tokens: Int, expectedTokens: Int)
+    {
+        let count = tokens / blockSize
+        let known = Int(blocks.keyCount)
+        guard count > known else { return }
+        reserveCells(&blocks, count: max(count, min(expectedTokens / blockSize, 2 * count)))
+        index.appendKeys(
+            of: blocks.node, blocks: known..<count, expected: expectedTokens / blockSize - known, to: &cells,
+            at: Int(blocks.cellOffset) + known)
+        blocks.keyCount = Int32(count)
+    }
+
+    private mutating func reserveCells(_ blocks: inout RequestBlocks, count: Int) {
+        let sizeClass = RangeAllocator.sizeClass(for: count)
+        guard blocks.cellOffset < 0 || sizeClass > Int(blocks.cellClass) else { return }
+        let offset = cellRanges.allocate(sizeClass: sizeClass)
+        while cells.count < Int(cellRanges.end) { cells.append(BlockTableCell(key: -1)) }
+        if blocks.cellOffset >= 0 {
+            for i in 0..<Int(blocks.keyCount) { cells[Int(offset) + i] = cells[Int(blocks.cellOffset) + i] }
+            cellRanges.free(blocks.cellOffset, sizeClass: Int(blocks.cellClass))
+        }
+        blocks.cellOffset = offset
+        blocks.cellClass = Int32(sizeClass)
+    }
+
+    // MARK: Lookup and allocation
+
+    /// Longest cached prefix of a request of `tokens` tokens; its last token is always computed again.
+    /// Source: `kv_cache_manager.py: get_computed_blocks`. O(blocks that hit).
+    mutating func findLongestHit(_ blocks: inout RequestBlocks, tokens: Int) -> PrefixHit {
+        var hit = PrefixHit()
+        guard enableCaching else { return hit }
+        let limit = min((tokens - 1) / blockSize, Int(blocks.findableTokens) / blockSize)
+        if blocks.keyCount < limit {
+            extendKeys(&blocks, toTokens: limit * blockSize, expectedTokens: tokens)
+        }
+        let offset = Int(blocks.cellOffset)
+        while hit.blocks < limit {
+            let block = index.oldestCopy(of: cells[offset + hit.blocks].key)
+            if block < 0 { break }
+            if pool.entries[Int(block)].references == 0 { hit.freeBlocks += 1 }
+            hit.blocks += 1
+        }
+        return hit
+    }
+
+    /// Blocks that have to be free for the request to hold `tokens` tokens.
+    /// Source: `single_type_kv_cache_manager.py: get_num_blocks_to_allocate`.
+    func blocksNeeded(_ blocks: borrowing RequestBlocks, hit: PrefixHit, tokens: Int) -> Int {
+        max(ceilDivide(min(tokens, maxModelLen), blockSize) - Int(blocks.held) - hit.blocks, 0)
+            + hit.freeBlocks
+    }
+
+    /// Gives the request the blocks for its first `tokens` tokens: touches the hit, takes the rest from the free
+    /// queue. The caller has made sure that they are there.
+    mutating func allocate(_ blocks: inout RequestBlocks, hit: PrefixHit, tokens: Int) {
+        if hit.blocks > 0 {
+            let offset = Int(blocks.cellOffset)
+            for i in 0..<hit.blocks {
+                let block = index.oldestCopy(of: cells[offset + i].key)
+                pool.touch(block)
+                cells[offset + i].block = block
+            }
+            blocks.held += Int32(hit.blocks)
+            blocks.hashed = Int32(hit.blocks)
+            blocks.findable = Int32(hit.blocks)
+        }
+        let new = ceilDivide(min(tokens, maxModelLen), blockSize) - Int(blocks.held)
+        if new > 0 {
+            pool.take(new, index: &index)
+            blocks.held += Int32(new)
+        }
+    }
+
+    /// Takes blocks for requests that are counted together.
+    mutating func takeBlocks(_ count: Int) {
+        if count > 0 { pool.take(count, index: &index) }
+    }
+
+    /// Registers the hashes of all blocks that are full within the first `tokens` tokens.
+    /// Source: `single_type_kv_cache_manager.py: cache_blocks`.
+    mutating func cacheBlocks(_ blocks: inout RequestBlocks, tokens: Int, knownTokens: Int) {
+        guard enableCaching else { return }
+        let full = Int32(tokens / blockSize)
+        guard full > blocks.hashed else { return }
+        let end = min(full, blocks.findableTokens / Int32(blockSize))
+        if blocks.findable < end {
+            if blocks.keyCount < end {
+                extendKeys(&blocks, toTokens: Int(end) * blockSize, expectedTokens: knownTokens)
+            }
+            let offset = Int(blocks.cellOffset)
+            for i in Int(blocks.findable)..<Int(end) {
+                cells[offset + i].block = pool.register(key: cells[offset + i].key, index: &index)
+            }
+            blocks.findable = end
+        }
+        blocks.hashed = full
+    }
+
+    // MARK: Giving up
+
+    /// Frees all blocks of a request, tail first. Source: `single_type_kv_cache_manager.py: free`.
+    mutating func free(_ blocks: inout RequestBlocks) {
+        pool.freeUnhashed(Int(blocks.held - blocks.hashed))
+        pool.freePrivate(Int(blocks.hashed - blocks.findable))
+        let offset = Int(blocks.cellOffset)
+        var i = Int(blocks.findable)
+        while i > 0 {
+            i -= 1
+            pool.release(cells[offset + i].block)
+        }
+        (blocks.held, blocks.hashed, blocks.findable) = (0, 0, 0)
+    }
+
+    /// Makes blocks that only the request itself can hit findable, because it is being preempted and will look
+    /// them up when it resumes.
+    mutating func makeFindable(_ blocks: inout RequestBlocks, knownTokens: Int) {
+        guard enableCaching && blocks.findableTokens != .max else { return }
+        let node = index.privateChild(of: blocks.node, at: Int(blocks.findableTokens))
+        index.retain(node)
+        index.release(blocks.node)
+        blocks.node = node
+        blocks.findableTokens = .max
+        let hashed = blocks.hashed
+        blocks.hashed = blocks.findable
+        cacheBlocks(&blocks, tokens: Int(hashed) * blockSize, knownTokens: knownTokens)
+    }
+
+    // MARK: Invariants
+
+    /// Distinct hashes in the prefix cache, given the hashed private blocks that requests hold.
+    func distinctHashes(privateHeld: Int) -> Int {
+        index.cachedKeyCount + pool.privateFreeCount + privateHeld
+    }
+
+    /// Checks that the blocks which requests hold and the free ones make up the pool. O(entries + requests).
+    func checkInvariants(requests: some Sequence<RequestBlocks>) {
+        pool.checkInvariants()
+        var anonymous = 0
+        var uses = [Int32](repeating: 0, count: pool.entries.count)
+        for blocks in requests {
+            precondition(
+                0 <= blocks.findable && blocks.findable <= blocks.hashed && blocks.hashed <= blocks.held,
+                "block table: more findable than hashed, or more hashed than held")
+            anonymous += Int(blocks.held - blocks.findable)
+            for i in 0..<Int(blocks.findable) {
+                uses[Int(cells[Int(blocks.cellOffset) + i].block)] += 1
+            }
+        }
+        var used = anonymous
+        for (block, count) in uses.enumerated() where count > 0 {
+            precondition(pool.entries[block].references == count, "block: reference count is off")
+            used += 1
+        }
+        precondition(used + pool.freeCount == pool.capacity, "blocks are lost or doubled")
+    }
+}
+
+/// `a / b` rounded up, for non-negative `a`.
+@inline(__always) func ceilDivide(_ a: Int, _ b: Int) -> Int { (a + b - 1) / b }

@@ -1,0 +1,248 @@
+import ServingCore
+
+/// Maps prompts to the identity of their blocks: a trie of segments whose nodes own one key per full block.
+///
+/// vLLM chains a hash over the token ids of each block (`v1/core/kv_cache_utils.py: get_request_block_hasher`).
+/// Here a token is (segment, offset) and segments start at offset 0, so a path of segments in the trie *is* the
+/// token sequence, and the pair (node that holds the block's last token, block number) is the block's hash
+/// without collisions and without looking at tokens. A key knows the cached copies of its block, oldest first.
+struct PrefixIndex {
+    /// One block identity; `head` and `tail` are the oldest and newest cached copies, -1 when not cached.
+    struct Key {
+        var head: Int32 = -1
+        var tail: Int32 = -1
+        var node: Int32 = -1
+    }
+
+    private struct Node {
+        var parent: Int32
+        /// Token position at which this node's segment begins.
+        var start: Int32
+        var segment: SegmentID
+        var firstExtent: Int32 = -1
+        /// Children, cached blocks and requests that keep this node.
+        var references: Int32 = 0
+        /// Whether other requests can find it.
+        var isShared: Bool
+    }
+
+    /// Keys of consecutive blocks.
+    private struct Extent {
+        var firstBlock: Int32
+        var base: Int32
+        var sizeClass: Int32
+        var next: Int32 = -1
+    }
+
+    static let root: Int32 = 0
+
+    private(set) var keys: [Key] = []
+    /// Keys that have a cached copy: vLLM's number of entries in the hash map.
+    private(set) var cachedKeyCount = 0
+    private let blockSize: Int32
+    private var nodes: [Node]
+    private var freeNodes: [Int32] = []
+    private var extents: [Extent] = []
+    private var freeExtents: [Int32] = []
+    private var keyRanges = RangeAllocator()
+    /// Open addressing with linear probing: node + 1, 0 for empty. Capacity is a power of two.
+    private var table: [Int32]
+    private var tableCount = 0
+
+    init(blockSize: Int) {
+        self.blockSize = Int32(blockSize)
+        nodes = [Node(parent: -1, start: 0, segment: 0, references: 1, isShared: false)]
+        table = Array(repeating: 0, count: 64)
+    }
+
+    // MARK: Nodes
+
+    /// The node for `segment` standing at token `start` behind `parent`, made if absent. O(1) expected.
+    mutating func child(of parent: Int32, at start: Int, segment: SegmentID) -> Int32 {
+        var slot = tableSlot(parent, Int32(start), segment)
+        while table[slot] != 0 {
+            let node = table[slot] - 1
+            let found = nodes[Int(node)]
+            if found.parent == parent && found.start == Int32(start) && found.segment == segment {
+                return node
+            }
+            slot = (slot + 1) & (table.count - 1)
+        }
+        let node = makeNode(parent: parent, start: start, segment: segment, isShared: true)
+        table[slot] = node + 1
+        tableCount += 1
+        if tableCount * 2 > table.count { growTable() }
+        return node
+    }
+
+    /// A node behind `parent` that no other request can ever find.
+    mutating func privateChild(of parent: Int32, at start: Int) -> Int32 {
+        makeNode(parent: parent, start: start, segment: -1, isShared: false)
+    }
+
+    /// Keeps `node` (and with it all nodes above) until the matching `release`.
+    mutating func retain(_ node: Int32) { nodes[Int(node)].references += 1 }
+
+    /// Lets `node` go; frees it, and those above, once nothing keeps them.
+    mutating func release(_ node: Int32) {
+        var node = node
+        while true {
+            nodes[Int(node)].references -= 1
+            guard nodes[Int(node)].references == 0 else { return }
+            let parent = nodes[Int(node)].parent
+            removeNode(node)
+            node = parent
+        }
+    }
+
+    private mutating func makeNode(parent: Int32, start: Int, segment: SegmentID, isShared: Bool) -> Int32 {
+        nodes[Int(parent)].references += 1
+        let node = Node(parent: parent, start: Int32(start), segment: segment, isShared: isShared)
+        if let free = freeNodes.popLast() {
+            nodes[Int(free)] = node
+            return free
+        }
+        nodes.append(node)
+        return Int32(nodes.count - 1)
+    }
+
+    private mutating func removeNode(_ node: Int32) {
+        if nodes[Int(node)].isShared { removeFromTable(node) }
+        var extent = nodes[Int(node)].firstExtent
+        while extent >= 0 {
+            let old = extents[Int(extent)]
+            keyRanges.free(old.base, sizeClass: Int(old.sizeClass))
+            freeExtents.append(extent)
+            extent = old.next
+        }
+        freeNodes.append(node)
+    }
+
+    // MARK: Keys
+
+    /// Appends to `cells` the keys of blocks `first..<end` of the path that ends in `node`; all of them must
+    /// have their last token in `node`.
+    mutating func appendKeys(
+        of node: Int32, blocks range: Range<Int>, expected: Int, to cells: inout [BlockTableCell],
+        at offset: Int
+    ) {
+        var block = Int32(range.lowerBound)
+        let end = Int32(range.upperBound)
+        guard block < end else { return }
+        var extent = nodes[Int(node)].firstExtent
+        var last: Int32 = -1
+        var write = offset
+        while block < end {
+            if extent < 0 {
+                // Doubling keeps a growing output's extents few.
+                let covered = block - nodes[Int(node)].start / blockSize
+                let count = max(expected, Int(end - block), Int(covered))
+                extent = addExtent(to: node, after: last, firstBlock: block, count: count)
+            }
+            let current = extents[Int(extent)]
+            let capacity = Int32(1) << current.sizeClass
+            while block < end && block < current.firstBlock + capacity {
+                cells[write] = BlockTableCell(key: current.base + block - current.firstBlock)
+                write += 1
+                block += 1
+            }
+            last = extent
+            extent = current.next
+        }
+    }
+
+    private mutating func addExtent(to node: Int32, after last: Int32, firstBlock: Int32, count: Int) -> Int32
+    {
+        // Extents cover a node's blocks without gaps from its first block on.
+        let first = last < 0 ? nodes[Int(node)].start / blockSize : firstBlock
+        let sizeClass = RangeAllocator.sizeClass(for: count + Int(firstBlock - first))
+        let base = keyRanges.allocate(sizeClass: sizeClass)
+        while keys.count < Int(keyRanges.end) { keys.append(Key()) }
+        for key in Int(base)..<Int(base) + (1 << sizeClass) { keys[key] = Key(node: node) }
+        let made = Extent(firstBlock: first, base: base, sizeClass: Int32(sizeClass))
+        let index: Int32
+        if let free = freeExtents.popLast() {
+            extents[Int(free)] = made
+            index = free
+        } else {
+            extents.append(made)
+            index = Int32(extents.count - 1)
+        }
+        if last < 0 { nodes[Int(node)].firstExtent = index } else { extents[Int(last)].next = index }
+        return index
+    }
+
+    /// The oldest cached copy of a key's block, -1 when there is none.
+    func oldestCopy(of key: Int32) -> Int32 { keys[Int(key)].head }
+
+    /// Notes that `block` now caches `key`; returns the copy before it, -1 if it is the first.
+    mutating func addCopy(_ block: Int32, of key: Int32) -> Int32 {
+        let newest = keys[Int(key)].tail
+        if newest < 0 {
+            keys[Int(key)].head = block
+            cachedKeyCount += 1
+        }
+        keys[Int(key)].tail = block
+        nodes[Int(keys[Int(key)].node)].references += 1
+        return newest
+    }
+
+    /// Notes that a copy of `key` is gone and which copies are now its oldest and newest (-1: none).
+    mutating func removeCopy(of key: Int32, oldest: Int32, newest: Int32) {
+        keys[Int(key)].head = oldest
+        keys[Int(key)].tail = newest
+        if oldest < 0 { cachedKeyCount -= 1 }
+        release(keys[Int(key)].node)
+    }
+
+    // MARK: Hash table
+
+    private func tableSlot(_ parent: Int32, _ start: Int32, _ segment: SegmentID) -> Int {
+        var hash = UInt64(bitPattern: segment) &* 0x9e37_79b9_7f4a_7c15
+        hash ^=
+            (UInt64(UInt32(bitPattern: parent)) << 32 | UInt64(UInt32(bitPattern: start)))
+            &* 0xbf58_476d_1ce4_e5b9
+        hash ^= hash >> 29
+        hash = hash &* 0x94d0_49bb_1331_11eb
+        return Int(truncatingIfNeeded: hash >> 32) & (table.count - 1)
+    }
+
+    private mutating func growTable() {
+        let old = table
+        table = Array(repeating: 0, count: old.count * 2)
+        for entry in old where entry != 0 {
+            let node = nodes[Int(entry - 1)]
+            var slot = tableSlot(node.parent, node.start, node.segment)
+            while table[slot] != 0 { slot = (slot + 1) & (table.count - 1) }
+            table[slot] = entry
+        }
+    }
+
+    /// Removes by shifting later entries back, so that no tombstones pile up.
+    private mutating func removeFromTable(_ node: Int32) {
+        let mask = table.count - 1
+        let gone = nodes[Int(node)]
+        var hole = tableSlot(gone.parent, gone.start, gone.segment)
+        while table[hole] != node + 1 { hole = (hole + 1) & mask }
+        var slot = (hole + 1) & mask
+        while table[slot] != 0 {
+            let other = nodes[Int(table[slot] - 1)]
+            let home = tableSlot(other.parent, other.start, other.segment)
+            if (slot - home) & mask >= (slot - hole) & mask {
+                table[hole] = table[slot]
+                hole = slot
+            }
+            slot = (slot + 1) & mask
+        }
+        table[hole] = 0
+        tableCount -= 1
+    }
+}
+
+/// One keyed block of a request: what the block must contain, and the cached block that contains it.
+struct BlockTableCell {
+    /// Key in the prefix index.
+    var key: Int32
+    /// Block of the pool, -1 until registered or hit.
+    var block: Int32 = -1
+}

@@ -1,0 +1,224 @@
+import ServingCore
+
+/// Decoding requests are scheduled together while nothing binds: enough budget for every running request, enough
+/// free blocks for all that need one. Where something binds, the cohort is dissolved and the step is decided
+/// request by request; the schedule is the same either way.
+extension Scheduler {
+    /// Schedules all running requests, those of the cohort as one, if neither budget nor blocks bind.
+    /// - Returns: false, with nothing changed, if they might.
+    mutating func scheduleRunningTogether(into batch: inout Batch, _ budget: inout Budget, _ threshold: Int)
+        -> Bool
+    {
+        guard !configuration.exactSteps, cohort.count > 0 else { return false }
+        pullOutDue()
+        guard cohort.count > 0, fitsTogether(budget, threshold) else { return false }
+
+        batch.cohortStep = cohort.scheduled
+        batch.cohortCount = cohort.count
+        batch.totalTokens = cohort.count
+        batch.state.decodeRequests = cohort.count
+        batch.state.decodeContextTokens = cohort.contextTokens
+        budget.spend(cohort.count)
+        kv.takeBlocks(cohort.blocksNeeded)
+        registerCohortBlocks()
+        cohort.advance()
+        for slot in individuals {
+            guard budget.isLeft else { break }
+            let count = tokensToSchedule(slot, budget, threshold)
+            if count > 0 { scheduleRunningRequest(slot, count: count, into: &batch, &budget) }
+        }
+        return true
+    }
+
+    /// Whether all running requests can be scheduled as if each were alone. O(individuals).
+    private func fitsTogether(_ budget: Budget, _ threshold: Int) -> Bool {
+        var left = budget
+        left.spend(cohort.count)
+        guard left.tokens >= 0 && left.inputTokens >= 0 else { return false }
+        let lastMember = lastMemberSequence()
+        var blocks = cohort.blocksNeeded
+        for slot in individuals {
+            let count = tokensToSchedule(slot, left, threshold)
+            // A request cut short leaves nothing to those behind it, so none of the cohort may stand there.
+            if requests[Int(slot)].sequence < lastMember && count < tokensToSchedule(slot, budget, threshold)
+            {
+                return false
+            }
+            guard count > 0 else { continue }
+            left.spend(count)
+            let tokens = Int(requests[Int(slot)].numComputedTokens) + count
+            blocks += kv.blocksNeeded(requests[Int(slot)].blocks, hit: PrefixHit(), tokens: tokens)
+        }
+        return blocks <= kv.freeBlocks
+    }
+
+    /// Place in the running list of the last member of the cohort, which must not be empty.
+    private func lastMemberSequence() -> Int64 {
+        var slot = running.last
+        while requests[Int(slot)].cohortStart < 0 { slot = requests[Int(slot)].previous }
+        return requests[Int(slot)].sequence
+    }
+
+    /// Members that produce their last token in the coming step are scheduled by themselves in it.
+    private mutating func pullOutDue() {
+        var slot = cohort.firstDue
+        while slot >= 0 {
+            let next = cohort.nextDue(after: slot)
+            if requests[Int(slot)].dueStep == cohort.scheduled { pullOut(slot) }
+            slot = next
+        }
+    }
+
+    private mutating func pullOut(_ slot: Int32) {
+        leaveCohort(slot)
+        let sequence = requests[Int(slot)].sequence
+        var i = individuals.count
+        while i > 0 && requests[Int(individuals[i - 1])].sequence > sequence { i -= 1 }
+        individuals.insert(slot, at: i)
+    }
+
+    /// Takes a member out; a token it has in flight is still delivered with those of the cohort.
+    private mutating func leaveCohort(_ slot: Int32) {
+        let i = Int(slot)
+        let hasDelivered = cohort.processed > requests[i].cohortStart
+        let isInFlight = cohort.scheduled > max(requests[i].cohortStart, cohort.processed)
+        if hasDelivered { requests[i].lastStamp = lastStamp }
+        cohort.leave(slot, &requests[i])
+        if isInFlight {
+            requests[i].hasCohortTokenInFlight = true
+            leavers.append(inFlightShare(of: slot))
+        }
+    }
+
+    /// The one token of a request that is in flight in the last cohort step.
+    private func inFlightShare(of slot: Int32) -> ScheduledRequest {
+        let request = requests[Int(slot)]
+        return ScheduledRequest(
+            handle: RequestHandle(slot: slot, generation: request.generation), tokens: 1,
+            computedTokens: request.numComputedTokens - 1, sequence: request.sequence, kind: .running,
+            producesToken: true)
+    }
+
+    /// Takes a request that is about to end out of the cohort, and its token in flight out of the count.
+    mutating func withdrawFromCohort(_ slot: Int32) {
+        let i = Int(slot)
+        if requests[i].cohortStart >= 0 {
+            leaveCohort(slot)
+        } else if let position = individuals.firstIndex(of: slot) {
+            individuals.remove(at: position)
+        }
+        if requests[i].hasCohortTokenInFlight { cohort.lose(at: cohort.scheduled - 1) }
+    }
+
+    /// Makes every member an individual request again.
+    mutating func dissolveCohort() {
+        individuals.removeAll(keepingCapacity: true)
+        guard cohort.count > 0 || !leavers.isEmpty else { return }
+        var slot = running.first
+        while slot >= 0 {
+            if requests[Int(slot)].cohortStart >= 0 { leaveCohort(slot) }
+            slot = requests[Int(slot)].next
+        }
+        // From here on the tokens in flight belong to single requests.
+        for share in leavers where isLive(share.handle) {
+            requests[Int(share.handle.slot)].hasCohortTokenInFlight = false
+            dissolved.append(share)
+        }
+        if cohort.scheduled > cohort.processed { dissolvedStep = cohort.scheduled - 1 }
+        leavers.removeAll(keepingCapacity: true)
+        _ = cohort.takeLost(at: cohort.scheduled - 1)
+        cohort.processed = cohort.scheduled
+    }
+
+    private mutating func registerCohortBlocks() {
+        var slot = cohort.firstRegistering
+        while slot >= 0 {
+            let tokens = cohort.hashableTokens(of: requests[Int(slot)])
+            kv.cacheBlocks(&requests[Int(slot)].blocks, tokens: tokens, knownTokens: tokens)
+            slot = cohort.nextRegistering(after: slot)
+        }
+    }
+
+    // MARK: Joining
+
+    /// After a step: lets requests that from now on compute one token a step join the cohort.
+    mutating func enlist(after batch: borrowing Batch) {
+        guard !configuration.exactSteps else { return }
+        for scheduled in batch.requests where scheduled.producesToken && canJoin(scheduled.handle.slot) {
+            let slot = scheduled.handle.slot
+            let last = lastComputed(requests[Int(slot)])
+            cohort.join(slot, &requests[Int(slot)], lastComputed: last)
+        }
+        if batch.cohortStep >= 0 {
+            individuals.removeAll { requests[Int($0)].cohortStart >= 0 }
+            for scheduled in batch.requests
+            where scheduled.kind != .running && requests[Int(scheduled.handle.slot)].cohortStart < 0 {
+                individuals.append(scheduled.handle.slot)
+            }
+        } else {
+            collectIndividuals()
+        }
+    }
+
+    private mutating func collectIndividuals() {
+        individuals.removeAll(keepingCapacity: true)
+        var slot = running.first
+        while slot >= 0 {
+            if requests[Int(slot)].cohortStart < 0 { individuals.append(slot) }
+            slot = requests[Int(slot)].next
+        }
+    }
+
+    /// Whether a request that was just scheduled will compute one token in the next step and produce another.
+    private func canJoin(_ slot: Int32) -> Bool {
+        let request = requests[Int(slot)]
+        let known =
+            configuration.asyncScheduling ? request.numTokens + request.placeholders - 1 : request.numTokens
+        return request.numComputedTokens == known && request.numComputedTokens < lastComputed(request)
+    }
+
+    /// Computed tokens before the step that produces a request's last token.
+    private func lastComputed(_ request: borrowing RequestState) -> Int32 {
+        min(request.stopTotalTokens, request.maxTotalTokens, Int32(configuration.maxModelLen)) - 2
+    }
+
+    // MARK: Output
+
+    /// Delivers one token to every member that was in the batch.
+    /// - Returns: how many tokens that were.
+    mutating func updateCohort(from batch: borrowing Batch, stamp: Int64) -> Int {
+        guard batch.cohortStep >= 0 && batch.cohortStep != dissolvedStep else { return 0 }
+        cohort.processed = batch.cohortStep + 1
+        for share in leavers where isLive(share.handle) {
+            let i = Int(share.handle.slot)
+            requests[i].numTokens += 1
+            requests[i].inFlightTokens -= 1
+            requests[i].placeholders -= 1
+            requests[i].hasCohortTokenInFlight = false
+            requests[i].lastStamp = stamp
+        }
+        leavers.removeAll(keepingCapacity: true)
+        return batch.cohortCount - cohort.takeLost(at: batch.cohortStep)
+    }
+
+    /// Every request of the step that was scheduled last, those of the cohort one by one. O(running).
+    public func allRequests(of batch: borrowing Batch) -> [ScheduledRequest] {
+        var result = batch.requests
+        guard batch.cohortStep >= 0 else { return result }
+        var slot = running.first
+        while slot >= 0 {
+            let request = current(slot)
+            if request.cohortStart >= 0 && request.cohortStart <= batch.cohortStep {
+                result.append(
+                    ScheduledRequest(
+                        handle: RequestHandle(slot: slot, generation: request.generation), tokens: 1,
+                        computedTokens: request.numComputedTokens - 1, sequence: request.sequence,
+                        kind: .running,
+                        producesToken: true))
+            }
+            slot = request.next
+        }
+        result.sort { $0.sequence < $1.sequence }
+        return result
+    }
+}

@@ -1,0 +1,33 @@
+import ByteStreams
+import Catalog
+import LatencyOracle
+import ServingCore
+
+/// The latency oracles that ship, and any other by path.
+public struct OracleCatalog: Sendable {
+    private let shipped: ShippedFiles
+
+    /// Oracles of these shipped files.
+    public init(_ shipped: ShippedFiles) { self.shipped = shipped }
+
+    /// Names of the oracles that ship; `roofline` needs no file.
+    public var names: [String] {
+        ["roofline"]
+            + shipped.files(in: "models/oracles", extensions: ["json"]).map { String($0.dropLast(5)) }
+    }
+
+    /// The oracle of a name, or of a file.
+    /// - Throws: `InvalidInput` for an unknown name and for a file that is no oracle.
+    public func oracle(_ name: String) throws -> StepTimeOracle {
+        if name == "roofline" { return .roofline }
+        let path = names.contains(name) ? shipped.path("models/oracles/\(name).json") : name
+        if path == name && !name.contains("/") && !name.hasSuffix(".json") {
+            let near = nearestName(to: name, among: names).map { "; did you mean \($0)?" } ?? ""
+            throw InvalidInput(
+                .noSuchInput, field: "--oracle", value: name, "is not an oracle that ships" + near,
+                accepted: names.joined(separator: ", ") + ", or a path")
+        }
+        return try StepTimeOracle(
+            artifact: OracleArtifact(json: readWholeFile(path, limit: 1 << 30), source: path), source: path)
+    }
+}

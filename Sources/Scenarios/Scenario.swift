@@ -1,0 +1,97 @@
+import Catalog
+import LatencyOracle
+import ServingCore
+import Simulation
+import Workload
+
+/// Everything that a run needs, as a person states it: the deployment, the load, the oracle and what to measure.
+public struct Scenario: Sendable {
+    /// Where requests come from.
+    public enum Load: Sendable {
+        /// Drawn from a specification.
+        case specification(WorkloadSpecification)
+        /// A workload or trace file.
+        case file(path: String, options: TraceOptions)
+    }
+
+    /// vLLM's flags; `engine.model` names the model.
+    public var engine = EngineConfiguration()
+    /// Accelerator name or file.
+    public var gpu: String?
+    /// Release whose rules apply.
+    public var engineVersion = EngineVersion.latest
+    /// Requests to send.
+    public var load = Load.specification(WorkloadSpecification())
+    /// Name or file of the latency oracle.
+    public var oracle = "roofline"
+    /// Which value of a step's distribution the clock takes.
+    public var latency = LatencyMode.mean
+    /// Seed of every random stream.
+    public var seed: UInt64 = 0
+    /// Limits for goodput.
+    public var objectives = ServiceLevelObjectives()
+    /// What to leave out of the metrics.
+    public var warmUp = WarmUp.none
+    /// Percentiles to report.
+    public var percentiles: [Double] = [50, 90, 95, 99]
+    /// Simulated seconds after which the run is cut; nil for none.
+    public var horizon: Double?
+    /// Whether every request is visited in every step.
+    public var exactSteps = false
+
+    /// A scenario that lacks a model and an accelerator.
+    public init() {}
+
+    /// Resolves names and flags, plans memory and loads what is to be sent.
+    /// - Throws: `InvalidInput` for whatever is missing, unknown, or refused by vLLM.
+    public func prepare(shipped: ShippedFiles) throws -> PreparedScenario {
+        guard let gpu else {
+            throw InvalidInput(
+                .usage, field: "--gpu", "is missing", accepted: "a name that `stepcast gpus` lists, or a path"
+            )
+        }
+        let deployment = try Deployment(engine, gpu: gpu, version: engineVersion, shipped: shipped)
+        let stream: RequestStream
+        switch load {
+        case .specification(let specification): stream = RequestStream(specification, seed: seed)
+        case .file(let path, let options):
+            stream = try RequestStream(contentsOf: path, options: options, seed: seed)
+        }
+        let oracle = try OracleCatalog(shipped).oracle(oracle)
+        return try prepare(deployment: deployment, oracle: oracle, requests: stream)
+    }
+
+    /// The rest of `prepare` for a deployment, an oracle and requests already at hand.
+    public func prepare(
+        deployment: Deployment, oracle: StepTimeOracle, requests: RequestStream
+    ) throws -> PreparedScenario {
+        let resolved = deployment.engine
+        let facts = deployment.facts()
+        guard resolved.kvOffload == nil else {
+            throw InvalidInput(
+                .usage, field: "--kv-offloading-size", "is not modelled yet", accepted: "no KV offloading")
+        }
+        let engines = resolved.layout.dataParallelSize
+        if engines > 1 && facts.experts > 0 {
+            throw InvalidInput(
+                .usage, field: "--data-parallel-size", value: "\(engines)",
+                "is not modelled for mixture-of-experts models, whose engines step in lockstep", accepted: "1"
+            )
+        }
+        var configuration = SimulationConfiguration(
+            scheduler: resolved.schedulerConfiguration(numBlocks: facts.kvBlocks + 1),
+            oracle: try oracle.compile(for: facts))
+        configuration.scheduler.exactSteps = exactSteps
+        configuration.latency = latency
+        configuration.engines = engines
+        configuration.seed = seed
+        configuration.horizon = horizon.map { Ticks(seconds: $0) } ?? .max
+        configuration.metrics.percentiles = percentiles
+        configuration.metrics.objectives = objectives
+        configuration.metrics.warmUp = warmUp
+        configuration.metrics.engines = engines
+        return PreparedScenario(
+            scenario: self, deployment: deployment, facts: facts, configuration: configuration,
+            requests: requests)
+    }
+}

@@ -1,0 +1,249 @@
+import DequeModule
+import Engine
+import LatencyOracle
+import ServingCore
+
+/// One engine on the clock: turns its loop when something is due and asks the oracle how long each step takes.
+///
+/// With synchronous scheduling a step is scheduled, runs, and is processed before the next. With asynchronous
+/// scheduling step s+1 is scheduled at the moment step s is launched, so that an arrival waits for the rest of
+/// the step that runs and for all of the next before its own (`v1/engine/core.py: step_with_batch_queue`).
+struct EngineDriver {
+    private enum Phase {
+        /// Nothing to do until a request arrives.
+        case asleep
+        case schedule
+        /// The output of the oldest step in flight is due.
+        case update
+    }
+
+    /// A request on its way from the API server to the scheduler.
+    private struct Arrival {
+        var time: Ticks
+        var sent: Ticks
+        var index: Int
+        var request: IncomingRequest
+    }
+
+    /// What is known of a live request, by its slot in the scheduler.
+    private struct Live {
+        var record = RequestRecord()
+        var session: Int32 = -1
+        var handle = RequestHandle.none
+    }
+
+    /// When its next event is due; `.max` when none is.
+    private(set) var nextEvent: Ticks = .max
+    private(set) var core: EngineCore
+    /// Requests sent to it and not ended.
+    private(set) var inSystem = 0
+    private let number: Int
+    private let oracle: CompiledOracle
+    private let latency: LatencyMode
+    private let fixedScore: Double
+    private var noise: RandomStream
+    private var phase = Phase.asleep
+    private var inbox = Deque<Arrival>()
+    private var live: [Live] = []
+    /// Steps in flight, the older one first; a second one only under async scheduling.
+    private var flights = [StepRecord(), StepRecord()]
+    private var flightCount = 0
+    private var acceleratorFree: Ticks = 0
+    private var outputs: [Scheduler.Output] = []
+    private var stepCount = 0
+
+    init(_ configuration: SimulationConfiguration, number: Int) {
+        core = EngineCore(configuration: configuration.scheduler)
+        self.number = number
+        oracle = configuration.oracle
+        latency = configuration.latency
+        noise = RandomStream(seed: configuration.seed, purpose: "step noise", index: UInt64(number))
+        switch configuration.latency {
+        case .quantile(let probability):
+            fixedScore = configuration.oracle.noiseScore(probability: probability)
+        case .mean, .median, .sample: fixedScore = 0
+        }
+    }
+
+    /// vLLM's measure of how busy a data-parallel engine is (`v1/engine/core_client.py: DPLBAsyncMPClient`).
+    var loadScore: Int {
+        let waiting = core.scheduler.waitingCount + inbox.count
+        return 4 * waiting + core.scheduler.runningCount
+    }
+
+    // MARK: Requests
+
+    /// Takes a request that reaches the scheduler at `time`.
+    mutating func accept(_ request: consuming IncomingRequest, index: Int, sent: Ticks, arrives time: Ticks) {
+        inSystem += 1
+        let time = max(time, inbox.last?.time ?? time)
+        inbox.append(Arrival(time: time, sent: sent, index: index, request: request))
+        if phase == .asleep {
+            phase = .schedule
+            nextEvent = max(inbox[0].time, acceleratorFree)
+        }
+    }
+
+    private mutating func takeIn(until time: Ticks, _ context: inout RunContext) {
+        while let first = inbox.first, first.time <= time {
+            let arrival = inbox.removeFirst()
+            let handle = core.scheduler.add(
+                arrival.request, id: arrival.index, arrivalTime: arrival.sent.seconds)
+            var item = Live()
+            item.record.index = arrival.index
+            item.record.sent = arrival.sent
+            item.record.queued = time
+            item.record.promptTokens = arrival.request.promptTokens
+            item.record.engine = number
+            item.session = arrival.request.session
+            item.handle = handle
+            if Int(handle.slot) < live.count { live[Int(handle.slot)] = item } else { live.append(item) }
+            context.track(handle, engine: number, sent: arrival.sent)
+        }
+    }
+
+    /// The client of a request gives up. Does nothing if the request has ended.
+    mutating func giveUp(_ handle: RequestHandle, at time: Ticks, _ context: inout RunContext) {
+        guard core.scheduler.isLive(handle) else { return }
+        var item = live[Int(handle.slot)]
+        item.record.status = .timedOut
+        item.record.finished = time
+        item.record.outputTokens = core.scheduler.outputTokens(of: handle)
+        item.record.preemptions = core.scheduler.preemptions(of: handle)
+        core.scheduler.abort(handle)
+        inSystem -= 1
+        context.ended(item.record, session: item.session)
+        if phase == .asleep && core.scheduler.hasRequests {
+            phase = .schedule
+            nextEvent = max(time, acceleratorFree)
+        }
+    }
+
+    /// Reports every request that has not ended.
+    mutating func endAll(_ context: inout RunContext) {
+        for item in live where item.handle != .none && core.scheduler.isLive(item.handle) {
+            var record = item.record
+            record.outputTokens = core.scheduler.outputTokens(of: item.handle)
+            record.preemptions = core.scheduler.preemptions(of: item.handle)
+            context.unfinished.append(record)
+        }
+        for arrival in inbox {
+            var record = RequestRecord()
+            record.index = arrival.index
+            record.sent = arrival.sent
+            record.promptTokens = arrival.request.promptTokens
+            record.engine = number
+            context.unfinished.append(record)
+        }
+    }
+
+    // MARK: Loop
+
+    /// Does what is due at `nextEvent`.
+    mutating func runEvent(_ context: inout RunContext) {
+        let time = nextEvent
+        switch phase {
+        case .asleep: break
+        case .update: update(at: time, &context)
+        case .schedule:
+            takeIn(until: time, &context)
+            schedule(at: time, &context)
+        }
+    }
+
+    private mutating func schedule(at time: Ticks, _ context: inout RunContext) {
+        switch core.advance() {
+        case .idle: sleep()
+        case .scheduled: launch(at: time, &context)
+        case .mustUpdate(let scheduled):
+            if scheduled { launch(at: time, &context) }
+            phase = .update
+            nextEvent = max(flights[0].end, time)
+        }
+    }
+
+    private mutating func sleep() {
+        if let first = inbox.first {
+            phase = .schedule
+            nextEvent = max(first.time, nextEvent)
+        } else {
+            phase = .asleep
+            nextEvent = .max
+        }
+    }
+
+    /// Sends the step just scheduled to the accelerators, behind the one that runs.
+    private mutating func launch(at time: Ticks, _ context: inout RunContext) {
+        var flight = StepRecord()
+        flight.engine = number
+        flight.scheduled = time
+        flight.start = max(time, acceleratorFree)
+        flight.end = flight.start
+        if core.newestBatch.totalTokens > 0 {
+            flight.state = core.newestBatch.state
+            flight.index = stepCount
+            stepCount += 1
+            flight.end = flight.start + max(Ticks(seconds: stepSeconds(flight.state)), 1)
+            acceleratorFree = flight.end
+            noteAdmissions(start: flight.start, &context)
+        }
+        flights[flightCount] = flight
+        flightCount += 1
+    }
+
+    private mutating func stepSeconds(_ state: StepState) -> Double {
+        switch latency {
+        case .mean: oracle.stepSeconds(state)
+        case .median, .quantile: oracle.stepSeconds(state, noiseScore: fixedScore)
+        case .sample: oracle.stepSeconds(state, uniform: noise.uniform())
+        }
+    }
+
+    private mutating func noteAdmissions(start: Ticks, _ context: inout RunContext) {
+        for share in core.newestBatch.requests where share.kind == .new {
+            let slot = Int(share.handle.slot)
+            live[slot].record.scheduled = start
+            live[slot].record.cachedTokens = Int(share.computedTokens)
+            context.prefixCacheQueries += live[slot].record.promptTokens
+            context.prefixCacheHits += Int(share.computedTokens)
+        }
+    }
+
+    private mutating func update(at time: Ticks, _ context: inout RunContext) {
+        let flight = flights[0]
+        flights[0] = flights[1]
+        flightCount -= 1
+        let isEmpty = flight.end == flight.start
+        if !isEmpty { context.finishedStep(flight) }
+        let together = core.update(stamp: time, outputs: &outputs)
+        context.collector.addInterTokenGaps(time - together.previousStamp, count: together.tokens, at: time)
+        let tokens = together.tokens + outputs.count
+        if tokens > 0 { context.collector.delivered(tokens, at: time) }
+        for output in outputs { deliver(output, at: time, &context) }
+        phase = .schedule
+        nextEvent = time
+        // A queue whose head can never be admitted moves only when a request arrives or gives up.
+        if isEmpty && flightCount == 0 && core.scheduler.runningCount == 0 && core.scheduler.waitingCount > 0
+        {
+            sleep()
+        }
+    }
+
+    private mutating func deliver(_ output: Scheduler.Output, at time: Ticks, _ context: inout RunContext) {
+        let slot = Int(output.slot)
+        if output.isFirstToken {
+            live[slot].record.firstToken = time + context.postTime(outputTokens: 1)
+        } else {
+            context.collector.addInterTokenGaps(time - output.previousStamp, count: 1, at: time)
+        }
+        guard output.isFinished else { return }
+        var record = live[slot].record
+        record.status = .completed
+        record.outputTokens = Int(output.outputTokens)
+        record.preemptions = Int(output.preemptions)
+        record.finished = max(
+            time + context.postTime(outputTokens: Int(output.outputTokens)), record.firstToken)
+        inSystem -= 1
+        context.ended(record, session: live[slot].session)
+    }
+}

@@ -1,0 +1,62 @@
+import Engine
+import LatencyOracle
+import ServingCore
+
+/// Which value of a step's distribution the clock takes: `--latency`.
+public enum LatencyMode: Equatable, Sendable {
+    /// The mean, in every step.
+    case mean
+    /// The median, in every step.
+    case median
+    /// A draw, new in every step.
+    case sample
+    /// The quantile at this probability, in every step.
+    case quantile(Double)
+}
+
+/// Everything that a run needs beside its requests.
+public struct SimulationConfiguration: Sendable {
+    /// Limits and policies of each engine.
+    public var scheduler: SchedulerConfiguration
+    /// Moves the clock.
+    public var oracle: CompiledOracle
+    /// How it is asked.
+    public var latency = LatencyMode.mean
+    /// Data-parallel engines behind vLLM's internal load balancer.
+    public var engines = 1
+    /// Seed of every random stream.
+    public var seed: UInt64 = 0
+    /// Nothing happens after this moment; requests still alive then are reported as unfinished.
+    public var horizon: Ticks = .max
+    /// What to measure.
+    public var metrics = MetricsConfiguration()
+    /// Whether records of requests are handed out.
+    public var collectsRecords = false
+    /// Whether steps are handed out.
+    public var collectsSteps = false
+
+    /// One engine asked for mean step times.
+    public init(scheduler: SchedulerConfiguration, oracle: CompiledOracle) {
+        self.scheduler = scheduler
+        self.oracle = oracle
+    }
+}
+
+/// One engine step of a run.
+public struct StepRecord: Equatable, Sendable {
+    /// Data-parallel engine.
+    public var engine = 0
+    /// Number of the step in its engine, from 0; steps without tokens have none.
+    public var index = 0
+    /// When `schedule()` was called for it.
+    public var scheduled: Ticks = 0
+    /// When the accelerators began it.
+    public var start: Ticks = 0
+    /// When they had finished it.
+    public var end: Ticks = 0
+    /// What it computed.
+    public var state = StepState()
+
+    /// An empty step.
+    public init() {}
+}

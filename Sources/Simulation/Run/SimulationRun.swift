@@ -1,0 +1,128 @@
+import Engine
+import LatencyOracle
+import ServingCore
+import Workload
+
+/// One simulation: requests of a stream served by one or more engines until all have ended.
+///
+/// Call `advance` until it returns false, taking what it hands out in between; then `finish`.
+public struct SimulationRun {
+    private let configuration: SimulationConfiguration
+    private var engines: [EngineDriver]
+    private var context: RunContext
+    private var request = IncomingRequest()
+    private var sentCount = 0
+    private var now: Ticks = 0
+
+    /// A run that has not begun.
+    /// - Throws: `InvalidInput` if the stream's first request cannot be drawn.
+    public init(_ configuration: SimulationConfiguration, requests: RequestStream) throws {
+        self.configuration = configuration
+        engines = (0..<configuration.engines).map { EngineDriver(configuration, number: $0) }
+        context = RunContext(
+            configuration, client: try Client(stream: requests), timeout: requests.clientTimeout)
+    }
+
+    /// Requests sent so far.
+    public var sentRequests: Int { sentCount }
+    /// Simulated time so far.
+    public var time: Ticks { now }
+
+    /// Records of requests that ended since the last call, in order of ending. Empty unless asked for.
+    public mutating func takeRecords() -> [RequestRecord] {
+        defer { context.records.removeAll(keepingCapacity: true) }
+        return context.records
+    }
+
+    /// Steps that ended since the last call. Empty unless asked for.
+    public mutating func takeSteps() -> [StepRecord] {
+        defer { context.stepRecords.removeAll(keepingCapacity: true) }
+        return context.stepRecords
+    }
+
+    /// Runs at most `events` events.
+    /// - Returns: false when the run is over.
+    /// - Throws: `InvalidInput` when the stream cannot go on.
+    public mutating func advance(events: Int) throws -> Bool {
+        for _ in 0..<events {
+            let next = nextEngine()
+            let engineTime = engines[next].nextEvent
+            let send = context.client.nextSend
+            let deadline = context.nextDeadline
+            if send <= engineTime && send <= deadline {
+                guard send < configuration.horizon else { return end() }
+                now = max(now, send)
+                try sendRequest(at: now)
+            } else if deadline < engineTime {
+                guard deadline < configuration.horizon else { return end() }
+                now = max(now, deadline)
+                let due = context.popDeadline()
+                engines[due.engine].giveUp(due.handle, at: due.time, &context)
+            } else {
+                guard engineTime < configuration.horizon else { return end() }
+                now = engineTime
+                engines[next].runEvent(&context)
+            }
+        }
+        return true
+    }
+
+    private func end() -> Bool { false }
+
+    private func nextEngine() -> Int {
+        var best = 0
+        for i in engines.indices.dropFirst() where engines[i].nextEvent < engines[best].nextEvent { best = i }
+        return best
+    }
+
+    private mutating func sendRequest(at time: Ticks) throws {
+        try context.client.send(&request)
+        let index = sentCount
+        sentCount += 1
+        context.collector.sent(at: time, due: request.arrival)
+        if request.promptTokens >= configuration.scheduler.maxModelLen {
+            var record = RequestRecord()
+            record.index = index
+            record.status = .rejected
+            record.sent = time
+            record.finished = time
+            record.promptTokens = request.promptTokens
+            context.ended(record, session: request.session)
+            return
+        }
+        let arrives = time + context.arrivalTime(promptTokens: request.promptTokens)
+        engines[leastLoadedEngine(index)].accept(request, index: index, sent: time, arrives: arrives)
+    }
+
+    /// vLLM's internal load balancer: the lowest score, ties from a starting engine that moves on.
+    private func leastLoadedEngine(_ index: Int) -> Int {
+        guard engines.count > 1 else { return 0 }
+        var best = index % engines.count
+        for k in 1..<engines.count {
+            let i = (index + k) % engines.count
+            if engines[i].loadScore < engines[best].loadScore { best = i }
+        }
+        return best
+    }
+
+    /// The result of the run; requests that have not ended are counted as unfinished.
+    public mutating func finish() -> SimulationResult {
+        for i in engines.indices { engines[i].endAll(&context) }
+        context.unfinished.sort { $0.index < $1.index }
+        for record in context.unfinished { context.ended(record, session: -1) }
+        var result = SimulationResult()
+        let isCut = configuration.horizon != .max && !context.unfinished.isEmpty
+        result.metrics = context.collector.metrics(until: isCut ? configuration.horizon : nil)
+        result.requests = sentCount
+        result.engines = engines.count
+        result.kvBlocks = configuration.scheduler.numBlocks - 1
+        result.blockSize = configuration.scheduler.blockSize
+        result.steps = context.steps
+        result.simulatedSeconds = context.lastEvent.seconds
+        result.prefixCacheQueries = context.prefixCacheQueries
+        result.prefixCacheHits = context.prefixCacheHits
+        result.preemptions = context.preemptions
+        result.seed = configuration.seed
+        return result
+    }
+}

@@ -1,0 +1,193 @@
+import ArgumentParser
+import Catalog
+import Foundation
+import ServingCore
+
+/// `stepcast models`: the architectures that ship, or the facts of one.
+struct ModelsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "models",
+        abstract: "List the models that ship, or show one model's dimensions.",
+        discussion: """
+            A model is named by a friendly name, by its Hugging Face id, or by a path to a config.json or to a folder \
+            that holds one.
+
+            EXAMPLES
+              stepcast models
+              stepcast models llama-3.1-8b
+              stepcast models ./my-model/config.json --json
+            """)
+
+    @Argument(help: "Name or path of one model.", completion: .file())
+    var name: String?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let catalog = ModelCatalog(try ShippedFiles.locate())
+        if let name {
+            let facts = ModelFacts(
+                try catalog.architecture(name), aliases: try catalog.entry(named: name)?.aliases ?? [])
+            print(json ? try CatalogJSON.text(facts) : facts.text)
+            return
+        }
+        let all = try catalog.entries().map { entry in
+            ModelFacts(try catalog.architecture(entry.name), aliases: entry.aliases)
+        }
+        if json {
+            print(try CatalogJSON.text(all))
+            return
+        }
+        var table = TextTable(
+            [
+                "name", "parameters", "active", "layers", "context", "weights", "KV/token", "format",
+                "Hugging Face",
+            ],
+            rightAligned: [1, 2, 3, 4, 5, 6])
+        for model in all {
+            table.add([
+                model.name, Readable.parameters(model.parameters),
+                Readable.parameters(model.activeParameters),
+                "\(model.layers)", "\(model.maxPositionEmbeddings)", Readable.gibibytes(model.weightBytes),
+                Readable.fixed(model.kvBytesPerToken / 1024, digits: 1) + " KiB", model.weightFormat,
+                model.repository ?? "",
+            ])
+        }
+        print(table.text)
+    }
+}
+
+/// What is printed about a model; sizes are those of one GPU that holds all of it.
+private struct ModelFacts: Encodable {
+    let name: String
+    let aliases: [String]
+    let repository: String?
+    let architecture: String
+    let modelType: String
+    let parameters: Double
+    let activeParameters: Double
+    let layers: Int
+    let attentionLayers: Int
+    let hiddenSize: Int
+    let attentionHeads: Int
+    let keyValueHeads: Int
+    let headSize: Int
+    let vocabularySize: Int
+    let experts: Int
+    let expertsPerToken: Int
+    let expertLayers: Int
+    let slidingWindow: Int?
+    let latentAttention: Bool
+    let maxPositionEmbeddings: Int
+    let dtype: String
+    let quantization: String?
+    let weightFormat: String
+    let weightBytes: Double
+    let kvBytesPerToken: Double
+    let stateBytesPerSequence: Double
+    let flopsPerToken: Double
+
+    enum CodingKeys: String, CodingKey {
+        case name, aliases, repository, architecture, parameters, layers, experts, dtype, quantization
+        case modelType = "model_type"
+        case activeParameters = "active_parameters"
+        case attentionLayers = "attention_layers"
+        case hiddenSize = "hidden_size"
+        case attentionHeads = "num_attention_heads"
+        case keyValueHeads = "num_key_value_heads"
+        case headSize = "head_dim"
+        case vocabularySize = "vocab_size"
+        case expertsPerToken = "num_experts_per_tok"
+        case expertLayers = "expert_layers"
+        case slidingWindow = "sliding_window"
+        case latentAttention = "latent_attention"
+        case maxPositionEmbeddings = "max_position_embeddings"
+        case weightFormat = "weight_format"
+        case weightBytes = "weight_bytes"
+        case kvBytesPerToken = "kv_bytes_per_token"
+        case stateBytesPerSequence = "state_bytes_per_sequence"
+        case flopsPerToken = "flops_per_token"
+    }
+
+    init(_ model: ModelArchitecture, aliases: [String]) {
+        let ranked = RankedModel(model, layout: ParallelLayout(), cacheElementBytes: 2)
+        name = model.name
+        self.aliases = aliases
+        repository = model.repository
+        architecture = model.architectureClass
+        modelType = model.modelType
+        parameters = model.totalParameters
+        activeParameters = model.activeParameters
+        layers = model.layers.count
+        attentionLayers = model.attentionLayers
+        hiddenSize = model.hiddenSize
+        attentionHeads = model.attentionHeads
+        keyValueHeads = model.keyValueHeads
+        headSize = model.headSize
+        vocabularySize = model.vocabularySize
+        experts = model.mixtureOfExperts?.experts ?? 0
+        expertsPerToken = model.mixtureOfExperts?.expertsPerToken ?? 0
+        expertLayers = model.expertLayers
+        slidingWindow = ranked.cacheLayers.compactMap { $0.span.window }.max()
+        latentAttention = model.usesLatentAttention
+        maxPositionEmbeddings = model.maxPositionEmbeddings
+        dtype = model.dtype
+        quantization = model.quantization?.method
+        weightFormat = model.weightFormat.name
+        weightBytes = ranked.weightBytes
+        kvBytesPerToken = ranked.keyValueBytesPerToken
+        stateBytesPerSequence = ranked.stateBytesPerSequence
+        flopsPerToken = ranked.flopsPerToken + ranked.outputFlopsPerToken
+    }
+
+    var text: String {
+        var lines: [(String, String)] = [("name", name)]
+        if !aliases.isEmpty { lines.append(("also called", aliases.joined(separator: ", "))) }
+        if let repository { lines.append(("Hugging Face", repository)) }
+        lines.append(("architecture", architecture.isEmpty ? modelType : architecture))
+        lines.append(("parameters", Readable.parameters(parameters)))
+        lines.append(("  of which a token meets", Readable.parameters(activeParameters)))
+        lines.append(
+            (
+                "layers",
+                "\(layers)" + (attentionLayers == layers ? "" : ", \(attentionLayers) of them attention")
+            ))
+        lines.append(("hidden size", "\(hiddenSize)"))
+        lines.append(("heads", "\(attentionHeads) query, \(keyValueHeads) key-value, of \(headSize)"))
+        if latentAttention { lines.append(("attention", "multi-head latent")) }
+        if let slidingWindow { lines.append(("window", "\(slidingWindow) tokens in some layers")) }
+        if experts > 0 {
+            lines.append(("experts", "\(experts), \(expertsPerToken) per token, in \(expertLayers) layers"))
+        }
+        lines.append(("vocabulary", "\(vocabularySize)"))
+        lines.append(("context", "\(maxPositionEmbeddings) tokens"))
+        lines.append(("weights", "\(Readable.gibibytes(weightBytes)), \(weightFormat)"))
+        lines.append(
+            ("KV cache", Readable.fixed(kvBytesPerToken / 1024, digits: 2) + " KiB per token (16-bit)"))
+        if stateBytesPerSequence > 0 {
+            lines.append(
+                (
+                    "recurrent state",
+                    Readable.fixed(stateBytesPerSequence / 1_048_576, digits: 2) + " MiB per sequence"
+                ))
+        }
+        lines.append(
+            (
+                "work",
+                Readable.fixed(flopsPerToken / 1e9, digits: 2) + " GFLOP per token, attention scores left out"
+            ))
+        let width = lines.map(\.0.count).max() ?? 0
+        return lines.map { $0.0 + String(repeating: " ", count: width - $0.0.count + 2) + $0.1 }.joined(
+            separator: "\n")
+    }
+}
+
+/// JSON for standard output: keys sorted, so that the same facts give the same bytes.
+enum CatalogJSON {
+    static func text(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+}

@@ -65,7 +65,9 @@ let package = Package(
         .target(name: "LinearAlgebra", dependencies: ["COpenBLAS"], swiftSettings: strict),
         .target(
             name: "OracleTraining",
-            dependencies: ["ServingCore", "LatencyOracle", "StepTraces", "LinearAlgebra"],
+            dependencies: [
+                "ServingCore", "ByteStreams", "Catalog", "LatencyOracle", "StepTraces", "LinearAlgebra",
+            ],
             swiftSettings: strict),
         .target(
             name: "Validation",
@@ -77,7 +79,7 @@ let package = Package(
             name: "stepcast",
             dependencies: [
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle",
-                "Simulation", "Scenarios", "StepTraces", "Validation",
+                "Simulation", "Scenarios", "StepTraces", "OracleTraining", "Validation",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

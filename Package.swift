@@ -104,7 +104,7 @@ let package = Package(
             name: "SimulationTests", dependencies: ["Simulation", "ServingCore"],
             swiftSettings: strict),
         .testTarget(
-            name: "StepTracesTests", dependencies: ["StepTraces", "ByteStreams"],
+            name: "StepTracesTests", dependencies: ["StepTraces", "ByteStreams", "CZstd", "ServingCore"],
             swiftSettings: strict),
         .testTarget(
             name: "OracleTrainingTests",

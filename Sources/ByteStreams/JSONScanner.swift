@@ -6,7 +6,8 @@ public struct JSONSyntaxError: Error, Equatable, Sendable {
     public var problem: String { String(describing: reason) }
     let reason: StaticString
 
-    init(_ reason: StaticString, at offset: Int) {
+    /// A complaint about the byte at `offset`.
+    public init(_ reason: StaticString, at offset: Int) {
         self.reason = reason
         self.offset = offset
     }

@@ -8,10 +8,29 @@ import Workload
 public struct Scenario: Sendable {
     /// Where requests come from.
     public enum Load: Sendable {
-        /// Drawn from a specification.
-        case specification(WorkloadSpecification)
-        /// A workload or trace file.
-        case file(path: String, options: TraceOptions)
+        /// Prompts and outputs of random length, as `vllm bench serve --dataset-name random` sends them.
+        case random(RandomLengths)
+        /// A workload by name or path.
+        case workload(String)
+        /// A specification in YAML, and what messages call it.
+        case specification(yaml: String, source: String)
+        /// A trace file.
+        case trace(path: String, options: TraceOptions)
+    }
+
+    /// Lengths of the random load.
+    public struct RandomLengths: Sendable, Equatable {
+        /// Prompt tokens.
+        public var inputLength = 1024
+        /// Output tokens.
+        public var outputLength = 128
+        /// Share by which lengths vary uniformly.
+        public var rangeRatio = 0.0
+        /// Tokens that all prompts begin with, on top of the others.
+        public var prefixLength = 0
+
+        /// Lengths of 1024 and 128.
+        public init() {}
     }
 
     /// vLLM's flags; `engine.model` names the model.
@@ -21,7 +40,11 @@ public struct Scenario: Sendable {
     /// Release whose rules apply.
     public var engineVersion = EngineVersion.latest
     /// Requests to send.
-    public var load = Load.specification(WorkloadSpecification())
+    public var load = Load.random(RandomLengths())
+    /// What `vllm bench serve`'s flags change about them.
+    public var loadRequest = LoadRequest()
+    /// Seconds after sending at which a client gives up; nil for the load's own.
+    public var clientTimeout: Double?
     /// Name or file of the latency oracle.
     public var oracle = "roofline"
     /// Which value of a step's distribution the clock takes.
@@ -51,14 +74,28 @@ public struct Scenario: Sendable {
             )
         }
         let deployment = try Deployment(engine, gpu: gpu, version: engineVersion, shipped: shipped)
-        let stream: RequestStream
-        switch load {
-        case .specification(let specification): stream = RequestStream(specification, seed: seed)
-        case .file(let path, let options):
-            stream = try RequestStream(contentsOf: path, options: options, seed: seed)
-        }
+        var stream = try requests(shipped: shipped)
+        if let clientTimeout { stream.clientTimeout = Ticks(seconds: clientTimeout) }
         let oracle = try OracleCatalog(shipped).oracle(oracle)
         return try prepare(deployment: deployment, oracle: oracle, requests: stream)
+    }
+
+    /// The requests from the first.
+    /// - Throws: `InvalidInput` for an unknown workload or a damaged file.
+    public func requests(shipped: ShippedFiles) throws -> RequestStream {
+        switch load {
+        case .random(let lengths):
+            return try loadRequest.randomStream(
+                inputLength: lengths.inputLength, outputLength: lengths.outputLength,
+                rangeRatio: lengths.rangeRatio, prefixLength: lengths.prefixLength, seed: seed)
+        case .workload(let name):
+            let path = try WorkloadCatalog(folder: shipped.path("workloads")).path(of: name)
+            return try loadRequest.stream(contentsOf: path, seed: seed)
+        case .specification(let yaml, let source):
+            return try loadRequest.stream(specification: yaml, source: source, seed: seed)
+        case .trace(let path, let options):
+            return try loadRequest.stream(contentsOf: path, trace: options, seed: seed)
+        }
     }
 
     /// The rest of `prepare` for a deployment, an oracle and requests already at hand.

@@ -45,7 +45,7 @@ public struct MeasuredRun: Sendable {
         options.outputLength = entry.load?.outputLength
         options.maxConcurrency = entry.maxConcurrency
         options.clientTimeout = entry.clientTimeout
-        scenario.load = .file(path: path, options: options)
+        scenario.load = .trace(path: path, options: options)
         return scenario
     }
 

@@ -24,7 +24,9 @@ public struct RequestStream: Sendable {
     private var position = 0
 
     /// Requests drawn from `specification` under `seed`: the same ones every time.
-    public init(_ specification: WorkloadSpecification, seed: UInt64) {
+    /// - Parameter warnings: remarks that reading it gave.
+    public init(_ specification: WorkloadSpecification, seed: UInt64, warnings: [String] = []) {
+        self.warnings = warnings
         synthetic = SyntheticRequests(specification, seed: seed)
         maxConcurrency = specification.maxConcurrency
         clientTimeout = specification.clientTimeout.map { Ticks(seconds: $0) }
@@ -53,8 +55,7 @@ public struct RequestStream: Sendable {
             var notes: [String] = []
             var specification = try WorkloadSpecification(contentsOf: path, warnings: &notes)
             try specification.apply(options)
-            self.init(specification, seed: seed)
-            warnings = notes
+            self.init(specification, seed: seed, warnings: notes)
         case .folder:
             throw InvalidInput(source: path, "is a folder", accepted: "a workload or trace file")
         }

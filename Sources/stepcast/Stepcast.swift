@@ -7,7 +7,10 @@ struct Stepcast: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stepcast",
         abstract: "Forecast what a vLLM deployment will do, without a GPU.",
-        subcommands: [ScheduleCommand.self, ValidateCommand.self, ModelsCommand.self, GPUsCommand.self])
+        subcommands: [
+            SimulateCommand.self, ValidateCommand.self, ScheduleCommand.self, ModelsCommand.self, GPUsCommand.self,
+            WorkloadsCommand.self,
+        ])
 
     /// Runs the command line; every error becomes one line on standard error and the status that belongs to it.
     static func main() {

@@ -5,9 +5,10 @@ import Testing
 
 @Suite struct LengthTests {
     private func draws(_ distribution: Distribution, _ count: Int = 40_000) -> [Double] {
-        let sampler = Sampler(distribution)
-        var stream = RandomStream(seed: 11, purpose: "test")
-        return (0..<count).map { _ in Double(sampler.count(stream.uniform())) }
+        var tables = SamplingTables()
+        let sampler = Sampler(distribution, &tables)
+        let stream = RandomStream(seed: 11, purpose: "test")
+        return (0..<count).map { Double(sampler.count(stream, at: UInt64($0), tables)) }
     }
 
     private func quantile(_ values: [Double], _ p: Double) -> Double {
@@ -90,11 +91,15 @@ import Testing
         var stream = RandomStream(seed: UInt64(count), purpose: "weights")
         var weights = (0..<count).map { _ in stream.uniform() < 0.3 ? 0 : stream.uniform() * 1e6 }
         weights[count / 2] = 1
-        let table = AliasTable(weights: weights)
+        var tables = SamplingTables()
+        _ = tables.addWeights([1, 2])
+        let table = tables.addWeights(weights)
         // A fine grid instead of chance: shares are then exact to the grid.
         let grid = 20_000
         var shares = [Double](repeating: 0, count: count)
-        for step in 0..<grid { shares[table.index((Double(step) + 0.5) / Double(grid))] += 1 / Double(grid) }
+        for step in 0..<grid {
+            shares[tables.index(table, (Double(step) + 0.5) / Double(grid))] += 1 / Double(grid)
+        }
         let total = weights.reduce(0, +)
         for index in 0..<count {
             #expect(abs(shares[index] - weights[index] / total) < Double(count) / Double(grid) * 1.5)

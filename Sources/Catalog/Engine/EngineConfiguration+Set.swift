@@ -1,6 +1,15 @@
 import ServingCore
 
 extension EngineConfiguration {
+    /// Whether vLLM has an argument of this name, written with dashes or underscores, or one of its short forms.
+    public static func isArgument(_ name: String) -> Bool {
+        let canonical = String(name.drop { $0 == "-" }.prefix { $0 != "." }.map { $0 == "-" ? "_" : $0 })
+        return EngineFlag.named(EngineFlag.abbreviations[canonical] ?? canonical) != nil
+    }
+
+    /// vLLM's arguments as written on a command line.
+    public static var argumentNames: [String] { EngineFlag.knownNames }
+
     /// Sets one of vLLM's arguments by its name, with dashes or underscores, with or without leading dashes.
     ///
     /// Arguments that concern serving only are noted in `withoutEffect`. A name with a dot sets one key of a JSON

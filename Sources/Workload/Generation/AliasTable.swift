@@ -1,10 +1,11 @@
-/// Draws an index with given weights from one uniform number in constant time.
+/// What it takes to draw an index with given weights from one uniform number in constant time: slot `i` of `n`, hit
+/// by `u * n` in [i, i + 1), stands for itself up to the share `keep[i]` and for `alias[i]` beyond.
 ///
 /// Walker's alias method as put by Vose (IEEE Transactions on Software Engineering 17, 1991). Building costs
 /// O(n) time and memory.
 struct AliasTable: Equatable, Sendable {
-    private var keep: [Double]
-    private var alias: [Int32]
+    private(set) var keep: [Double]
+    private(set) var alias: [Int32]
 
     /// A table over `weights`, which must be finite, not negative, not all zero and at most 2^31 - 1 in number.
     init(weights: [Double]) {
@@ -33,16 +34,5 @@ struct AliasTable: Equatable, Sendable {
                 alias[index] = Int32(heaviest)
             }
         }
-    }
-
-    /// Number of weights.
-    var count: Int { keep.count }
-
-    /// The index that `u` in [0, 1) draws.
-    @inline(__always)
-    func index(_ u: Double) -> Int {
-        let place = u * Double(keep.count)
-        let slot = min(Int(place), keep.count - 1)
-        return place - Double(slot) < keep[slot] ? slot : Int(alias[slot])
     }
 }

@@ -31,6 +31,9 @@ struct ArrivalGenerator: Sendable {
     private var amplitude = 0.0
     private var omega = 0.0
     private var phase = 0.0
+    private var waveOffset = 0.0
+    private var lastSine = 0.0
+    private var lastCosine = 1.0
 
     // Normalised gaps: how many are left in the current span and what each is multiplied with.
     private let normalized: Bool
@@ -71,6 +74,8 @@ struct ArrivalGenerator: Sendable {
             self.amplitude = amplitude
             omega = 2 * Double.pi / period
             phase = omega * peak
+            (lastSine, lastCosine) = ContinuousSampling.sineAndCosine(-phase)
+            waveOffset = lastSine
         }
     }
 
@@ -166,30 +171,33 @@ struct ArrivalGenerator: Sendable {
 
     /// Solves `expected(t) = operational` by Newton's method, kept inside a shrinking bracket because the rate may
     /// touch zero.
+    ///
+    /// The guess extrapolates rate and slope from the last arrival, so that one evaluation usually suffices.
     private mutating func nextInWave() -> Double? {
         operational += nextGap()
-        let offset = ContinuousSampling.sineAndCosine(-phase).sine
-        // expected(t) = rate * (t + amplitude / omega * (sin(omega t - phase) - sin(-phase)))
+        // expected(t) = rate * (t + swing * (sin(omega t - phase) - sin(-phase)))
         let swing = amplitude / omega
         var low = max(time, operational / rate - 2 * swing)
-        var high = operational / rate + 2 * swing
-        var t = min(max(operational / rate - swing * (sineAt(time) - offset), low), high)
+        var high = max(operational / rate + 2 * swing, low)
+        let missing = operational - rate * (time + swing * (lastSine - waveOffset))
+        let lastRate = rate * (1 + amplitude * lastCosine)
+        let wait = missing / lastRate
+        let bend = rate * amplitude * omega * lastSine * wait * wait / (2 * lastRate)
+        var t = lastRate > 0.05 * rate ? time + wait + bend : (low + high) / 2
+        if !(t >= low && t <= high) { t = (low + high) / 2 }
         for _ in 0..<80 {
-            let angle = ContinuousSampling.sineAndCosine(omega * t - phase)
-            let miss = rate * (t + swing * (angle.sine - offset)) - operational
+            (lastSine, lastCosine) = ContinuousSampling.sineAndCosine(omega * t - phase)
+            let miss = rate * (t + swing * (lastSine - waveOffset)) - operational
             if miss > 0 { high = t } else { low = t }
-            let slope = rate * (1 + amplitude * angle.cosine)
-            let newton = t - miss / slope
-            let following = newton > low && newton < high ? newton : (low + high) / 2
-            if abs(following - t) < 5e-10 || following == t {
-                t = following
-                break
-            }
+            let newton = t - miss / (rate * (1 + amplitude * lastCosine))
+            let isInside = newton >= low && newton <= high
+            let following = isInside ? newton : (low + high) / 2
+            let change = abs(following - t)
             t = following
+            // Half a tick, or what the arithmetic can resolve.
+            if change < max(5e-10, 4e-16 * t) { break }
         }
         time = max(time, t)
         return time
     }
-
-    private func sineAt(_ t: Double) -> Double { ContinuousSampling.sineAndCosine(omega * t - phase).sine }
 }

@@ -1,26 +1,23 @@
 import ServingCore
 
 /// A `Distribution` prepared for drawing: one uniform number in, one value out, by inversion, so that a draw
-/// costs a few tens of nanoseconds and depends on nothing else.
+/// costs a few tens of nanoseconds at most and depends on nothing else. Tables stand in `SamplingTables`.
 struct Sampler: Sendable {
     private enum Kind: UInt8 {
         case constant, uniform, normal, logNormal, exponential, pareto, empirical, quantiles
     }
     private var kind: Kind
-    private var a: Double
-    private var b: Double
+    private var a = 0.0
+    private var b = 0.0
     private var minimum: Double
     private var maximum: Double
-    private var values: [Double] = []
-    private var probabilities: [Double] = []
-    private var table = AliasTable(weights: [])
+    private var first = SamplingTables.Range()
+    private var second = SamplingTables.Range()
 
     /// Prepares a distribution. Its numbers must be in the ranges that the specification reader enforces.
-    init(_ distribution: Distribution) {
+    init(_ distribution: Distribution, _ tables: inout SamplingTables) {
         minimum = distribution.minimum
         maximum = distribution.maximum
-        a = 0
-        b = 0
         switch distribution.shape {
         case .constant(let value): (kind, a) = (.constant, value)
         case .uniform(let low, let high): (kind, a, b) = (.uniform, low, high)
@@ -30,33 +27,38 @@ struct Sampler: Sendable {
         case .pareto(let scale, let shape): (kind, a, b) = (.pareto, scale, -1 / shape)
         case .empirical(let values, let weights):
             kind = .empirical
-            self.values = values
-            table = AliasTable(weights: weights)
+            first = tables.addWeights(weights)
+            second = tables.addNumbers(values)
         case .quantiles(let probabilities, let values):
             kind = .quantiles
-            self.values = values
-            self.probabilities = probabilities
+            first = tables.addNumbers(probabilities)
+            second = tables.addNumbers(values)
         }
     }
 
-    /// A real value, for spans of time. `u` in [0, 1).
-    func value(_ u: Double) -> Double {
-        let raw = kind == .uniform ? a + u * (b - a) : raw(u)
+    /// A real value of a span of time, from number `index` of a stream.
+    func value(_ stream: RandomStream, at index: UInt64, _ tables: borrowing SamplingTables) -> Double {
+        let u = stream.uniform(at: index)
+        let raw = kind == .constant ? a : kind == .uniform ? a + u * (b - a) : raw(u, tables)
         return min(max(raw, minimum), maximum)
     }
 
-    /// A whole number, for tokens and turns: rounded to the nearest, except that a uniform draw gives each whole
-    /// number from end to end the same chance. `u` in [0, 1).
+    /// A whole number of tokens or turns, from number `index` of a stream: rounded to the nearest, except that a
+    /// uniform draw gives each whole number from end to end the same chance.
     @inline(__always)
-    func count(_ u: Double) -> Int {
-        let raw = kind == .constant ? a : kind == .uniform ? (a + u * (b - a + 1)).rounded(.down) : raw(u)
-        return Int(min(max(raw, minimum), maximum).rounded())
+    func count(_ stream: RandomStream, at index: UInt64, _ tables: borrowing SamplingTables) -> Int {
+        if kind == .constant { return nearest(a) }
+        let u = stream.uniform(at: index)
+        // Neither end is below zero, so cutting off the fraction rounds down.
+        if kind == .uniform { return nearest(Double(Int(a + u * (b - a + 1)))) }
+        return nearest(raw(u, tables))
     }
 
-    /// Whether every draw is the same.
-    var isConstant: Bool { kind == .constant }
+    /// Clipped and rounded half up.
+    @inline(__always)
+    private func nearest(_ raw: Double) -> Int { Int(min(max(raw, minimum), maximum) + 0.5) }
 
-    private func raw(_ u: Double) -> Double {
+    private func raw(_ u: Double, _ tables: borrowing SamplingTables) -> Double {
         switch kind {
         case .constant, .uniform: return a
         case .normal: return a + b * ContinuousSampling.normalQuantile(u + 0x1p-54)
@@ -64,21 +66,14 @@ struct Sampler: Sendable {
             return ContinuousSampling.exponential(a + b * ContinuousSampling.normalQuantile(u + 0x1p-54))
         case .exponential: return a * ContinuousSampling.unitExponential(1 - u)
         case .pareto: return a * ContinuousSampling.power(1 - u, b)
-        case .empirical: return values[table.index(u)]
-        case .quantiles: return interpolated(u)
+        case .empirical: return tables.number(second, tables.index(first, u))
+        case .quantiles: return tables.interpolate(first, second, u)
         }
     }
+}
 
-    /// Linear interpolation of the quantile function, by binary search.
-    private func interpolated(_ u: Double) -> Double {
-        var low = 0
-        var high = probabilities.count - 1
-        while high - low > 1 {
-            let middle = (low + high) / 2
-            if probabilities[middle] <= u { low = middle } else { high = middle }
-        }
-        let span = probabilities[high] - probabilities[low]
-        guard span > 0 else { return values[low] }
-        return values[low] + (values[high] - values[low]) * ((u - probabilities[low]) / span)
-    }
+extension RandomStream {
+    /// The number in [0, 1) at `index`, without moving the stream.
+    @inline(__always)
+    func uniform(at index: UInt64) -> Double { Double(word(at: index) >> 11) * 0x1p-53 }
 }

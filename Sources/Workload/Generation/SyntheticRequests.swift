@@ -10,8 +10,12 @@ struct SyntheticRequests: Sendable {
     private let durationTicks: Ticks
     private var produced = 0
     private var ended = false
-    private var classes: [ClassSampler]
-    private let classTable: AliasTable
+    private let classes: [ClassSampler]
+    private let classTable: SamplingTables.Range
+    private let tables: SamplingTables
+    /// Shuffled prompts of each class whose prompts take turns, and where each stands.
+    private let promptOrders: [[Int32]]
+    private var nextPrompts: [Int]
     private let streams: Streams
     private var conversations = ConversationTable()
 
@@ -37,8 +41,14 @@ struct SyntheticRequests: Sendable {
             stream: RandomStream(seed: seed, purpose: "workload.arrivals"))
         limit = specification.numPrompts ?? .max
         durationTicks = specification.duration.map { Ticks(seconds: $0) } ?? .max
-        classes = specification.classes.enumerated().map { ClassSampler($1, index: $0, seed: seed) }
-        classTable = AliasTable(weights: specification.classes.map(\.weight))
+        var tables = SamplingTables()
+        classes = specification.classes.enumerated().map { ClassSampler($1, index: $0, seed: seed, &tables) }
+        classTable = tables.addWeights(specification.classes.map(\.weight))
+        self.tables = tables
+        promptOrders = specification.classes.enumerated().map {
+            ClassSampler.promptOrder($1.sharedPrefix, index: $0, seed: seed)
+        }
+        nextPrompts = [Int](repeating: 0, count: classes.count)
         streams = Streams(seed: seed)
     }
 
@@ -65,45 +75,55 @@ struct SyntheticRequests: Sendable {
         produced += 1
         // Draws of turn t stand at number * 2^16 + t; conversations have at most 2^16 turns.
         let at = UInt64(truncatingIfNeeded: number) &<< 16
-        let chosen = classes.count == 1 ? 0 : classTable.index(streams.requestClass.uniform(at: at))
+        let chosen = classes.count == 1 ? 0 : tables.index(classTable, streams.requestClass.uniform(at: at))
         request.arrival = arrival
         request.session = -1
         request.outputSegment = nil
         if !request.sharedSegments.isEmpty { request.sharedSegments.removeAll(keepingCapacity: true) }
         var promptTokens = 0
         if classes[chosen].hasPrefix {
-            let question = classes[chosen].appendPrefix(
-                to: &request.sharedSegments, &promptTokens, u: streams.prefix.uniform(at: at))
+            let (group, question) = nextPrompt(chosen, at)
+            promptTokens = classes[chosen].appendPrefix(group, to: &request.sharedSegments, tables)
             if let question {
-                promptTokens += classes[chosen].appendQuestion(question, to: &request.sharedSegments)
-                return finish(&request, chosen, promptTokens, at)
+                promptTokens += classes[chosen].appendQuestion(question, to: &request.sharedSegments, tables)
+                finish(&request, chosen, promptTokens, at)
+                return true
             }
         }
-        let input = classes[chosen].input.count(streams.input.uniform(at: at))
-        let turns =
-            classes[chosen].isMultiTurn ? classes[chosen].turns.count(streams.turns.uniform(at: at)) : 1
-        guard turns > 1 else { return finish(&request, chosen, promptTokens + input, at) }
-        open(&request, chosen, Int64(number), turns: turns, prefix: promptTokens, input: input, at)
+        let input = classes[chosen].input.count(streams.input, at: at, tables)
+        finish(&request, chosen, promptTokens + input, at)
+        if classes[chosen].isMultiTurn {
+            let turns = classes[chosen].turns.count(streams.turns, at: at, tables)
+            if turns > 1 {
+                open(&request, chosen, Int64(number), turns: turns, prefix: promptTokens, input: input)
+            }
+        }
         return true
     }
 
-    private func finish(
-        _ request: inout IncomingRequest, _ chosen: Int, _ promptTokens: Int, _ at: UInt64
-    ) -> Bool {
+    /// Chooses the shared parts of a prompt.
+    private mutating func nextPrompt(_ chosen: Int, _ at: UInt64) -> (group: Int, question: Int?) {
+        guard classes[chosen].takesTurns else {
+            return classes[chosen].choosePrompt(streams.prefix, at: at, tables)
+        }
+        let turn = nextPrompts[chosen]
+        nextPrompts[chosen] = turn + 1 == promptOrders[chosen].count ? 0 : turn + 1
+        return classes[chosen].prompt(Int(promptOrders[chosen][turn]))
+    }
+
+    @inline(__always)
+    private func finish(_ request: inout IncomingRequest, _ chosen: Int, _ promptTokens: Int, _ at: UInt64) {
         request.promptTokens = max(promptTokens, 1)
-        let output = classes[chosen].output.count(streams.output.uniform(at: at))
+        let output = classes[chosen].output.count(streams.output, at: at, tables)
         request.outputTokens = output
         request.maxTokens = output
-        request.priority = classes[chosen].priority { streams.priority.uniform(at: at) }
-        return true
+        request.priority = classes[chosen].priority(streams.priority, at: at, tables)
     }
 
     /// First turn of a conversation with more to come.
     private mutating func open(
-        _ request: inout IncomingRequest, _ chosen: Int, _ number: Int64, turns: Int, prefix: Int, input: Int,
-        _ at: UInt64
+        _ request: inout IncomingRequest, _ chosen: Int, _ number: Int64, turns: Int, prefix: Int, input: Int
     ) {
-        _ = finish(&request, chosen, prefix + input, at)
         var conversation = ConversationTable.Conversation()
         conversation.number = number
         conversation.requestClass = Int32(truncatingIfNeeded: chosen)
@@ -137,14 +157,14 @@ struct SyntheticRequests: Sendable {
         let chosen = Int(conversation.requestClass)
         let turn = Int(conversation.turn) + 1
         let at = UInt64(truncatingIfNeeded: conversation.number) &<< 16 | UInt64(truncatingIfNeeded: turn)
-        let input = max(classes[chosen].input.count(streams.input.uniform(at: at)), 1)
-        let output = classes[chosen].output.count(streams.output.uniform(at: at))
+        let input = max(classes[chosen].input.count(streams.input, at: at, tables), 1)
+        let output = classes[chosen].output.count(streams.output, at: at, tables)
         let prompt = conversation.historyTokens + input
         guard prompt + output <= classes[chosen].maxContextLength else {
             conversations.close(session)
             return false
         }
-        let thought = Ticks(seconds: classes[chosen].thinkTime.value(streams.thinkTime.uniform(at: at)))
+        let thought = Ticks(seconds: classes[chosen].thinkTime.value(streams.thinkTime, at: at, tables))
         let (arrival, overflow) = finishedAt.addingReportingOverflow(thought)
         request.arrival = overflow ? .max : arrival
         request.promptTokens = prompt
@@ -167,10 +187,4 @@ struct SyntheticRequests: Sendable {
 
     /// Forgets a conversation whose client has given up.
     mutating func end(session: Int32) { conversations.close(session) }
-}
-
-extension RandomStream {
-    /// The number in [0, 1) at `index`, without moving the stream.
-    @inline(__always)
-    func uniform(at index: UInt64) -> Double { Double(word(at: index) >> 11) * 0x1p-53 }
 }

@@ -1,0 +1,96 @@
+import ArgumentParser
+import Catalog
+import ServingCore
+import Workload
+
+/// The load: a workload, a trace, or the flags of `vllm bench serve`. Shared by every command that sends requests.
+struct WorkloadOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Workload: a name that `stepcast workloads` lists, or a path to a YAML specification or an inference-perf profile.",
+            valueName: "name|file"), completion: .file(extensions: ["yaml", "yml", "json"]))
+    var workload: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Request trace, CSV or JSON lines, plain or zstd; its format is recognised.", valueName: "file"),
+        completion: .file())
+    var trace: String?
+
+    @Option(
+        help:
+            "Requests per second, or inf for all at once; replaces the arrival times of a workload or trace.")
+    var requestRate: Double?
+
+    @Option(help: "Shape of the gamma distribution of gaps: 1 is Poisson, below 1 is more bursty.")
+    var burstiness: Double?
+
+    @Option(help: "Requests that the client keeps in flight at most.")
+    var maxConcurrency: Int?
+
+    @Option(help: "Requests to send; of a trace the first ones. 1000 without a workload or trace.")
+    var numPrompts: Int?
+
+    @Option(help: "Prompt tokens of the random load. (default: 1024)")
+    var randomInputLen: Int?
+
+    @Option(help: "Output tokens of the random load. (default: 128)")
+    var randomOutputLen: Int?
+
+    @Option(
+        help: "Lengths of the random load vary uniformly by this share, at least 0 and below 1. (default: 0)")
+    var randomRangeRatio: Double?
+
+    @Option(help: "Tokens that all prompts of the random load begin with, on top of the others. (default: 0)")
+    var randomPrefixLen: Int?
+
+    @Option(help: "Send the first requests only: this many.")
+    var limit: Int?
+
+    @Option(help: "Multiply the rate of a workload or trace.")
+    var rateScale: Double?
+
+    /// Whether anything here was given.
+    var isGiven: Bool {
+        workload != nil || trace != nil || requestRate != nil || burstiness != nil || maxConcurrency != nil
+            || numPrompts != nil || limit != nil || rateScale != nil || hasRandomFlags
+    }
+
+    private var hasRandomFlags: Bool {
+        randomInputLen != nil || randomOutputLen != nil || randomRangeRatio != nil || randomPrefixLen != nil
+    }
+
+    /// The requests that the flags describe.
+    /// - Parameters:
+    ///   - seed: of all random draws.
+    ///   - folder: where workloads are found by name.
+    /// - Throws: `InvalidInput`.
+    func stream(seed: UInt64, folder: String) throws -> RequestStream {
+        var request = LoadRequest()
+        request.requestRate = requestRate
+        request.burstiness = burstiness
+        request.maxConcurrency = maxConcurrency
+        request.numPrompts = numPrompts
+        request.limit = limit
+        request.rateScale = rateScale
+        if workload != nil || trace != nil {
+            guard workload == nil || trace == nil else {
+                throw InvalidInput(
+                    .usage, field: "--trace", "doesn't go with --workload", accepted: "one of the two")
+            }
+            guard !hasRandomFlags else {
+                throw InvalidInput(
+                    .usage, field: "--random-…", "doesn't go with --workload or --trace",
+                    accepted: "the random load's flags without a workload or trace")
+            }
+        }
+        if let workload {
+            return try request.stream(
+                contentsOf: WorkloadCatalog(folder: folder).path(of: workload), seed: seed)
+        }
+        if let trace { return try request.stream(contentsOf: trace, seed: seed) }
+        return try request.randomStream(
+            inputLength: randomInputLen ?? 1024, outputLength: randomOutputLen ?? 128,
+            rangeRatio: randomRangeRatio ?? 0, prefixLength: randomPrefixLen ?? 0, seed: seed)
+    }
+}

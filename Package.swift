@@ -17,7 +17,7 @@ let package = Package(
             name: "Stepcast",
             targets: [
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle", "Simulation",
-                "StepTraces", "OracleTraining",
+                "StepTraces", "OracleTraining", "Reports",
             ]),
     ],
     dependencies: [
@@ -62,6 +62,9 @@ let package = Package(
         .target(
             name: "StepTraces", dependencies: ["ServingCore", "ByteStreams", "LatencyOracle"],
             swiftSettings: strict),
+        .target(
+            name: "Reports", dependencies: ["ServingCore", "ByteStreams", "Simulation"],
+            swiftSettings: strict),
         .target(name: "LinearAlgebra", dependencies: ["COpenBLAS"], swiftSettings: strict),
         .target(
             name: "OracleTraining",
@@ -72,24 +75,19 @@ let package = Package(
         .target(
             name: "Validation",
             dependencies: [
-                "ServingCore", "ByteStreams", "Catalog", "Workload", "LatencyOracle", "Simulation", "Scenarios",
+                "ServingCore", "ByteStreams", "Catalog", "Workload", "LatencyOracle", "Simulation",
+                "Scenarios",
             ],
             swiftSettings: strict),
         .executableTarget(
             name: "stepcast",
             dependencies: [
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle",
-                "Simulation", "Scenarios", "StepTraces", "OracleTraining", "Validation",
+                "Simulation", "Scenarios", "StepTraces", "OracleTraining", "Validation", "Reports",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
-        .executableTarget(
-            name: "QuantileBenchmark", dependencies: ["OracleTraining", "ServingCore"],
-            path: "Benchmarks/QuantileBenchmark", swiftSettings: strict),
-        .executableTarget(
-            name: "workload-benchmark", dependencies: ["ServingCore", "Workload"],
-            path: "Benchmarks/WorkloadBenchmark", swiftSettings: strict),
         .testTarget(name: "ServingCoreTests", dependencies: ["ServingCore"], swiftSettings: strict),
         .testTarget(
             name: "ByteStreamsTests", dependencies: ["ByteStreams", "CZstd", "ServingCore"],
@@ -103,6 +101,10 @@ let package = Package(
         .testTarget(
             name: "SimulationTests", dependencies: ["Simulation", "ServingCore"],
             swiftSettings: strict),
+        .testTarget(
+            name: "ReportsTests", dependencies: ["Reports", "Simulation", "ServingCore", "ByteStreams"],
+            swiftSettings: strict),
+        .testTarget(name: "DocumentationTests", swiftSettings: strict),
         .testTarget(
             name: "StepTracesTests", dependencies: ["StepTraces", "ByteStreams", "CZstd", "ServingCore"],
             swiftSettings: strict),

@@ -10,6 +10,11 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [.product(name: "Stepcast", package: "stepcast")],
-            swiftSettings: [.treatAllWarnings(as: .error)])
+            swiftSettings: [.treatAllWarnings(as: .error)]),
+        .executableTarget(
+            name: "workload-benchmark",
+            dependencies: [.product(name: "Stepcast", package: "stepcast")],
+            path: "WorkloadBenchmark",
+            swiftSettings: [.treatAllWarnings(as: .error)]),
     ]
 )

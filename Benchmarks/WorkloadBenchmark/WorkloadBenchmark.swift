@@ -9,7 +9,7 @@ import Workload
     import Darwin
 #endif
 
-/// CPU time and memory of drawing requests: `swift run -c release workload-benchmark [requests]`.
+/// CPU time and memory of drawing requests: `swift run -c release workload-benchmark [requests]` in this folder's parent.
 ///
 /// Prints nanoseconds of CPU time per request and the largest memory so far, which must not grow with the number of
 /// requests. Exit status 1 when a plain synthetic load costs 100 ns or more per request.

@@ -15,9 +15,11 @@ public struct ScenarioFile: Sendable {
 
     /// Names beside vLLM's flags.
     private static let ownKeys = [
-        "gpu", "engine-version", "vllm-serve", "vllm-config", "workload", "trace", "request-rate", "burstiness",
+        "gpu", "engine-version", "vllm-serve", "vllm-config", "workload", "trace", "request-rate",
+        "burstiness",
         "max-concurrency", "num-prompts", "random-input-len", "random-output-len", "random-range-ratio",
-        "random-prefix-len", "limit", "rate-scale", "client-timeout", "equal-lengths-share", "oracle", "latency",
+        "random-prefix-len", "limit", "rate-scale", "client-timeout", "equal-lengths-share", "oracle",
+        "latency",
         "seed", "goodput", "warmup-requests", "warmup-seconds", "percentiles", "duration", "exact-steps",
     ]
 
@@ -34,7 +36,8 @@ public struct ScenarioFile: Sendable {
         let bytes = try readWholeFile(path, limit: 1 << 26)
         let value = try ConfigValue.parse(yaml: String(decoding: bytes, as: UTF8.self), source: path)
         guard case .object(let members) = value else {
-            throw InvalidInput(source: path, "is not a mapping of names to values", accepted: "a scenario in YAML")
+            throw InvalidInput(
+                source: path, "is not a mapping of names to values", accepted: "a scenario in YAML")
         }
         source = path
         folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
@@ -53,7 +56,8 @@ public struct ScenarioFile: Sendable {
             throw InvalidInput(
                 .usage, field: "--set", value: assignment, "is no assignment", accepted: "PATH=VALUE")
         }
-        var keys = assignment[..<equals].split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        var keys = assignment[..<equals].split(separator: ".", omittingEmptySubsequences: false).map(
+            String.init)
         let text = String(assignment[assignment.index(after: equals)...])
         let value = try ConfigValue.parse(yaml: text, source: "--set \(assignment)")
         keys[0] = Self.normalized(keys[0])
@@ -79,7 +83,8 @@ public struct ScenarioFile: Sendable {
             return .array(items)
         default:
             throw InvalidInput(
-                .usage, field: "--set", value: assignment, "leads through a plain value", accepted: "a path of keys")
+                .usage, field: "--set", value: assignment, "leads through a plain value",
+                accepted: "a path of keys")
         }
         let same = members.keys.sorted().first { normalized($0) == normalized(key) } ?? key
         members[same] = try replacing(members[same], keys.dropFirst(), by: value, assignment)
@@ -101,7 +106,9 @@ public struct ScenarioFile: Sendable {
         var scenario = Scenario()
         var engine = EngineConfiguration()
         if let path = try text("vllm-config") { engine = try EngineConfiguration(yamlFile: relative(path)) }
-        if let line = try text("vllm-serve") { engine.override(with: try EngineConfiguration(serveCommand: line)) }
+        if let line = try text("vllm-serve") {
+            engine.override(with: try EngineConfiguration(serveCommand: line))
+        }
         var flags = EngineConfiguration()
         for key in root.keys.sorted() where !Self.ownKeys.contains(key) {
             guard EngineConfiguration.isArgument(key) else { throw unknown(key) }
@@ -110,7 +117,9 @@ public struct ScenarioFile: Sendable {
         engine.override(with: flags)
         scenario.engine = engine
         scenario.gpu = try text("gpu")
-        if let version = try text("engine-version") { scenario.engineVersion = try EngineVersion(parsing: version) }
+        if let version = try text("engine-version") {
+            scenario.engineVersion = try EngineVersion(parsing: version)
+        }
         try readLoad(into: &scenario)
         if let oracle = try text("oracle") { scenario.oracle = oracle }
         if let latency = try text("latency") { scenario.latency = try LatencyMode(parsing: latency) }
@@ -119,8 +128,12 @@ public struct ScenarioFile: Sendable {
             scenario.objectives = try ServiceLevelObjectives(parsing: pairs(limits, key: "goodput"))
         }
         if let count = try whole("warmup-requests", 0...Int.max) { scenario.warmUp = .requests(count) }
-        if let seconds = try number("warmup-seconds", 0...1e9) { scenario.warmUp = .time(Ticks(seconds: seconds)) }
-        if let values = root["percentiles"] { scenario.percentiles = try numbers(values, key: "percentiles", 0...100) }
+        if let seconds = try number("warmup-seconds", 0...1e9) {
+            scenario.warmUp = .time(Ticks(seconds: seconds))
+        }
+        if let values = root["percentiles"] {
+            scenario.percentiles = try numbers(values, key: "percentiles", 0...100)
+        }
         scenario.horizon = try number("duration", 0...1e9)
         if case .bool(let value)? = root["exact-steps"] { scenario.exactSteps = value }
         return scenario
@@ -151,7 +164,8 @@ public struct ScenarioFile: Sendable {
         }
         if let path = try text("trace") {
             guard root["workload"] == nil else {
-                throw InvalidInput(source: source, field: "trace", "doesn't go with workload", accepted: "one of the two")
+                throw InvalidInput(
+                    source: source, field: "trace", "doesn't go with workload", accepted: "one of the two")
             }
             var options = TraceOptions()
             if case .bool(let value)? = root["equal-lengths-share"] { options.equalLengthsShare = value }
@@ -251,7 +265,8 @@ extension LatencyMode {
         case "median": self = .median
         case "sample": self = .sample
         default:
-            guard text.hasPrefix("p"), let percent = Double(text.dropFirst()), percent > 0, percent < 100 else {
+            guard text.hasPrefix("p"), let percent = Double(text.dropFirst()), percent > 0, percent < 100
+            else {
                 throw InvalidInput(
                     .usage, field: "--latency", value: text, "is not a way to take a step's time",
                     accepted: "mean, median, sample, or a percentile such as p90")

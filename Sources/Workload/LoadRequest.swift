@@ -37,10 +37,18 @@ public struct LoadRequest: Equatable, Sendable {
         case .yaml:
             var warnings: [String] = []
             var specification = try WorkloadSpecification(contentsOf: path, warnings: &warnings)
-            try specification.apply(requestRate: requestRate, burstiness: burstiness)
+            // The number of requests first, because gaps are stretched to it; the scale last, to the new rate.
+            let scale = options.rateScale
+            options.rateScale = 1
             try specification.apply(options)
+            try specification.apply(requestRate: requestRate, burstiness: burstiness)
+            specification.arrivals.scaleRate(by: scale)
             return RequestStream(specification, seed: seed, warnings: warnings)
-        default:
+        case .folder:
+            throw InvalidInput(
+                .usage, field: requestRate != nil ? "--request-rate" : "--burstiness",
+                "doesn't go with a ServeGen folder", accepted: "--rate-scale")
+        case .csv, .jsonLines:
             guard let requestRate else {
                 throw InvalidInput(
                     .usage, field: "--burstiness", "needs --request-rate with a trace",

@@ -22,6 +22,7 @@ public struct RequestStream: Sendable {
     private var synthetic: SyntheticRequests?
     private var trace: RequestTrace?
     private var position = 0
+    private var serveGen: ServeGenRequests?
 
     /// Requests drawn from `specification` under `seed`: the same ones every time.
     /// - Parameter warnings: remarks that reading it gave.
@@ -42,8 +43,15 @@ public struct RequestStream: Sendable {
         self.trace = trace
     }
 
+    private init(_ folder: ServeGenFolder, options: TraceOptions, seed: UInt64) {
+        serveGen = ServeGenRequests(folder, rateScale: options.rateScale, limit: options.limit, seed: seed)
+        warnings = folder.warnings
+        maxConcurrency = options.maxConcurrency
+        clientTimeout = options.clientTimeout.map { Ticks(seconds: $0) }
+    }
+
     /// What a file holds, recognised by its content: a workload specification or an inference-perf profile in YAML, or
-    /// a request trace, plain or zstd.
+    /// a request trace, plain or zstd; or the clients in a ServeGen folder.
     /// - Parameters:
     ///   - options: how to use a trace; of a specification only the limit, rate scale, concurrency and timeout apply.
     ///   - seed: of the random draws of a specification.
@@ -57,7 +65,7 @@ public struct RequestStream: Sendable {
             try specification.apply(options)
             self.init(specification, seed: seed, warnings: notes)
         case .folder:
-            throw InvalidInput(source: path, "is a folder", accepted: "a workload or trace file")
+            self.init(try ServeGenFolder(path: path), options: options, seed: seed)
         }
     }
 
@@ -68,6 +76,7 @@ public struct RequestStream: Sendable {
     /// - Complexity: O(segments of the prompt).
     public mutating func next(_ request: inout IncomingRequest) throws -> Bool {
         if synthetic != nil { return try synthetic!.next(&request) }
+        if serveGen != nil { return serveGen!.next(&request) }
         guard let count = trace?.count, position < count else { return false }
         trace!.fill(&request, position)
         position += 1

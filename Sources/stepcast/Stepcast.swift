@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Reports
 import ServingCore
 
 @main
@@ -7,8 +8,10 @@ struct Stepcast: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stepcast",
         abstract: "Forecast what a vLLM deployment will do, without a GPU.",
+        version: stepcastVersion,
         subcommands: [
-            SimulateCommand.self, ValidateCommand.self, ScheduleCommand.self, ModelsCommand.self, GPUsCommand.self,
+            SimulateCommand.self, TrainCommand.self, ValidateCommand.self, ScheduleCommand.self, ModelsCommand.self,
+            GPUsCommand.self,
             WorkloadsCommand.self,
         ])
 

@@ -124,7 +124,7 @@ import Testing
         var now: Ticks = 0
         var waiting = 0.0
         var kv = 0.0
-        for _ in 0..<20_000 {
+        for _ in 0..<8_000 {
             let span = Ticks(random.next() % 100_000_000) + 1
             state.waitingRequests = Int(random.next() % 50)
             state.runningRequests = Int(random.next() % 200)

@@ -25,16 +25,16 @@ import Testing
     ) {
         var covered = [0, 0, 0]
         let truths = [100.0, 100 + 10 * normalQuantile(0.5), 100 + 10 * normalQuantile(0.9)]
-        let runs = 200
+        let runs = 100
         for seed in 0..<runs {
-            let summary = sequence(4000, correlation: correlation, seed: UInt64(seed)).summary(
+            let summary = sequence(2000, correlation: correlation, seed: UInt64(seed)).summary(
                 percentiles: [50, 90])
             let estimates = [summary.mean] + summary.percentiles.map(\.estimate)
             for (place, estimate) in estimates.enumerated() {
                 if estimate.lower! <= truths[place], truths[place] <= estimate.upper! { covered[place] += 1 }
             }
         }
-        for count in covered { #expect(Double(count) / Double(runs) > 0.88) }
+        for count in covered { #expect(Double(count) / Double(runs) > 0.86) }
     }
 
     @Test func `correlation between neighbours lowers the effective sample size`() {
@@ -49,11 +49,11 @@ import Testing
 
     @Test func `long series estimate the same errors in bounded memory`() {
         let exact = sequence(60_000, correlation: 0.9, seed: 4).summary(percentiles: [50, 99])
-        let long = sequence(600_000, correlation: 0.9, seed: 4).summary(percentiles: [50, 99])
+        let long = sequence(300_000, correlation: 0.9, seed: 4).summary(percentiles: [50, 99])
         #expect(exact.isExact && !long.isExact)
-        #expect(long.count == 600_000)
+        #expect(long.count == 300_000)
         let ratio = exact.mean.standardError! / long.mean.standardError!
-        #expect(ratio > 1.6 && ratio < 6.4)  // the square root of ten, give or take
+        #expect(ratio > 1.1 && ratio < 4.5)  // the square root of five, give or take
         #expect(abs(long.percentile(50)!.value - 100) < 0.5)
         #expect(long.percentile(99)!.lower! < long.percentile(99)!.value)
     }

@@ -34,8 +34,8 @@ import Testing
         func start(_ record: RequestRecord) {
             var record = record
             record.scheduled = now
-            running.append((now + exponential(1), record))
-            running.sort { $0.end > $1.end }
+            let end = now + exponential(1)
+            running.insert((end, record), at: running.firstIndex { $0.end <= end } ?? running.count)
         }
         while sent < requests || !running.isEmpty {
             let nextEnd = running.last?.end ?? .max
@@ -76,21 +76,21 @@ import Testing
     }
 
     @Test func `moderate load is stable`() {
-        #expect(verdicts(0..<15, load: 0.7, requests: 3000)[.stable, default: 0] >= 14)
+        #expect(verdicts(0..<10, load: 0.7, requests: 2500)[.stable, default: 0] >= 9)
     }
 
     @Test func `overload is saturated, also on a short run`() {
-        #expect(verdicts(0..<15, load: 1.3, requests: 3000) == [.saturated: 15])
-        let short = verdicts(0..<20, load: 2, requests: 600)
-        #expect(short[.saturated, default: 0] >= 18 && short[.stable] == nil)
+        #expect(verdicts(0..<10, load: 1.3, requests: 2500) == [.saturated: 10])
+        let short = verdicts(0..<15, load: 2, requests: 600)
+        #expect(short[.saturated, default: 0] >= 13 && short[.stable] == nil)
     }
 
     @Test func `near the limit neither side is claimed wrongly`() {
         // Below the limit a queue wanders; it must not count as growing.
-        #expect(verdicts(0..<25, load: 0.97, requests: 2500)[.saturated, default: 0] <= 1)
+        #expect(verdicts(0..<15, load: 0.97, requests: 2500)[.saturated, default: 0] <= 1)
         // Above it a queue may not have emerged yet; that must not count as stable.
-        #expect(verdicts(0..<25, load: 1.03, requests: 2500)[.stable, default: 0] <= 1)
-        #expect(verdicts(0..<25, load: 1.1, requests: 2500)[.stable, default: 0] == 0)
+        #expect(verdicts(0..<15, load: 1.03, requests: 2500)[.stable, default: 0] <= 1)
+        #expect(verdicts(0..<15, load: 1.1, requests: 2500)[.stable, default: 0] == 0)
     }
 
     @Test func `a run shorter than a few latencies cannot tell`() {
@@ -137,7 +137,7 @@ import Testing
     }
 
     @Test func `Little's law holds on a long steady run`() {
-        let saturation = run(load: 0.7, requests: 20_000, seed: 5).saturation
+        let saturation = run(load: 0.7, requests: 10_000, seed: 5).saturation
         #expect(abs(saturation.littlesLaw / saturation.meanInSystem - 1) < 0.02)
         #expect(abs(saturation.offeredRate / 14 - 1) < 0.05)
     }

@@ -201,6 +201,7 @@ import Testing
 }
 
 extension PromptSegment: Hashable {
+    /// Hashes both parts.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(segment)
         hasher.combine(tokens)

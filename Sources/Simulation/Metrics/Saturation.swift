@@ -215,6 +215,10 @@ extension Saturation {
             let shares = half.emptyShares
             emptyQueueShare = shares.reduce(0, +) / Double(max(1, shares.count))
         }
+        guard monitor.totals.sent >= 100 else {
+            reason = "\(monitor.totals.sent) requests are too few; send at least 100"
+            return
+        }
         if timedOutShare > 0.01 {
             verdict = .saturated
             reason = "clients gave up on \(percent(timedOutShare)) of the requests"
@@ -224,8 +228,8 @@ extension Saturation {
             reason = "every request was due at the same moment, so there is no rate to keep up with"
             return
         }
-        guard let half, monitor.totals.sent >= 100 else {
-            reason = "\(monitor.totals.sent) requests are too few; send at least 100"
+        guard let half else {
+            reason = "requests came at too few different moments"
             return
         }
         if let grown = [half, end].compactMap({ $0 }).first(where: \.isSaturated) {

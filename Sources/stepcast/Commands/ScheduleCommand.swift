@@ -46,7 +46,7 @@ struct ScheduleCommand: ParsableCommand {
         var different = 0
         var steps = 0
         for file in files {
-            let recording = try ScenarioFile.read(file)
+            let recording = try RecordingFile.read(file)
             if check {
                 steps += recording.records.count
                 if let difference = recording.firstDifference(
@@ -56,7 +56,7 @@ struct ScheduleCommand: ParsableCommand {
                     print("\(file): \(difference)")
                 }
             } else {
-                try ScenarioFile.printReplay(of: recording.scenario, header: file, maxSteps: maxSteps)
+                try RecordingFile.printReplay(of: recording.scenario, header: file, maxSteps: maxSteps)
             }
         }
         guard check else { return }
@@ -66,7 +66,7 @@ struct ScheduleCommand: ParsableCommand {
 }
 
 /// Reads and prints scenario files.
-enum ScenarioFile {
+enum RecordingFile {
     static func read(_ path: String) throws -> ScenarioRecording {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw InvalidInput(.noSuchInput, source: path, "cannot be read", accepted: "a scenario file")

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Catalog
+import Scenarios
 import ServingCore
 import Workload
 
@@ -60,19 +60,15 @@ struct WorkloadOptions: ParsableArguments {
         randomInputLen != nil || randomOutputLen != nil || randomRangeRatio != nil || randomPrefixLen != nil
     }
 
-    /// The requests that the flags describe.
-    /// - Parameters:
-    ///   - seed: of all random draws.
-    ///   - folder: where workloads are found by name.
-    /// - Throws: `InvalidInput`.
-    func stream(seed: UInt64, folder: String) throws -> RequestStream {
-        var request = LoadRequest()
-        request.requestRate = requestRate
-        request.burstiness = burstiness
-        request.maxConcurrency = maxConcurrency
-        request.numPrompts = numPrompts
-        request.limit = limit
-        request.rateScale = rateScale
+    /// Overrides the load of a scenario with what was given here.
+    /// - Throws: `InvalidInput` for flags that contradict each other.
+    func apply(to scenario: inout Scenario) throws {
+        scenario.loadRequest.requestRate = requestRate ?? scenario.loadRequest.requestRate
+        scenario.loadRequest.burstiness = burstiness ?? scenario.loadRequest.burstiness
+        scenario.loadRequest.maxConcurrency = maxConcurrency ?? scenario.loadRequest.maxConcurrency
+        scenario.loadRequest.numPrompts = numPrompts ?? scenario.loadRequest.numPrompts
+        scenario.loadRequest.limit = limit ?? scenario.loadRequest.limit
+        scenario.loadRequest.rateScale = rateScale ?? scenario.loadRequest.rateScale
         if workload != nil || trace != nil {
             guard workload == nil || trace == nil else {
                 throw InvalidInput(
@@ -84,13 +80,15 @@ struct WorkloadOptions: ParsableArguments {
                     accepted: "the random load's flags without a workload or trace")
             }
         }
-        if let workload {
-            return try request.stream(
-                contentsOf: WorkloadCatalog(folder: folder).path(of: workload), seed: seed)
-        }
-        if let trace { return try request.stream(contentsOf: trace, seed: seed) }
-        return try request.randomStream(
-            inputLength: randomInputLen ?? 1024, outputLength: randomOutputLen ?? 128,
-            rangeRatio: randomRangeRatio ?? 0, prefixLength: randomPrefixLen ?? 0, seed: seed)
+        if let workload { scenario.load = .workload(workload) }
+        if let trace { scenario.load = .trace(path: trace, options: TraceOptions()) }
+        guard hasRandomFlags else { return }
+        var lengths = Scenario.RandomLengths()
+        if case .random(let given) = scenario.load { lengths = given }
+        lengths.inputLength = randomInputLen ?? lengths.inputLength
+        lengths.outputLength = randomOutputLen ?? lengths.outputLength
+        lengths.rangeRatio = randomRangeRatio ?? lengths.rangeRatio
+        lengths.prefixLength = randomPrefixLen ?? lengths.prefixLength
+        scenario.load = .random(lengths)
     }
 }

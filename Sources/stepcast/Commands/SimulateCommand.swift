@@ -1,0 +1,206 @@
+import ArgumentParser
+import Catalog
+import Foundation
+import Reports
+import Scenarios
+import ServingCore
+import Simulation
+import Workload
+
+/// `stepcast simulate`: one deployment, one load, every request.
+struct SimulateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "simulate",
+        abstract:
+            "Say what TTFT, ITL, TPOT, E2E latency, throughput and goodput a vLLM deployment will have.",
+        discussion: """
+            The deployment is a model, an accelerator and vLLM's own flags; what is left out gets vLLM's defaults \
+            for that accelerator and release. The load is a trace file, a workload, or the random load of \
+            `vllm bench serve`. All of it may stand in a scenario file under the same names; --set and flags \
+            override the file.
+
+            TTFT is the time from sending to the first token. TPOT is (E2E - TTFT) / (output tokens - 1) per \
+            request. ITL pools every gap between tokens. E2E is the time from sending to the last token.
+
+            EXAMPLES
+              stepcast simulate --model llama-3.1-8b --gpu h100-sxm --trace azure.csv
+              stepcast simulate --model llama-3.3-70b --gpu h100-sxm -tp 4 --workload chat --request-rate 12 \\
+                --goodput ttft:500 tpot:50 --output result.json
+              stepcast simulate --gpu l40s --vllm-serve "vllm serve Qwen/Qwen3-8B --max-num-seqs 64" \\
+                --request-rate 4 --num-prompts 2000
+              stepcast simulate scenario.yaml --set max-num-batched-tokens=4096
+
+            EXIT STATUS
+              0 done   64 usage   65 bad data   66 no such input   74 could not write
+            """)
+
+    @Argument(
+        help: "Scenario file in YAML: the same names as the flags, without the dashes.",
+        completion: .file(extensions: ["yaml", "yml", "json"]))
+    var scenarioFile: String?
+
+    @OptionGroup(title: "Deployment") var engine: EngineOptions
+    @OptionGroup(title: "Load") var load: WorkloadOptions
+
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp("Set a value of the scenario; may be repeated.", valueName: "path=value"))
+    var assignments: [String] = []
+
+    @Option(help: "Latency oracle: a name that `stepcast oracles` lists, or a file. (default: roofline)")
+    var oracle: String?
+
+    @Option(
+        help: "What a step takes: mean, median, a percentile such as p90, or sample for a draw in every step."
+    )
+    var latency: String?
+
+    @Option(help: "Seed of every random stream.")
+    var seed: UInt64?
+
+    @Option(
+        parsing: .upToNextOption, help: "Limits that make a request good, in ms: ttft:MS tpot:MS e2el:MS.")
+    var goodput: [String] = []
+
+    @Option(help: "Leave this many requests at the start out of the metrics.")
+    var warmupRequests: Int?
+
+    @Option(help: "Leave requests sent in the first seconds out of the metrics.")
+    var warmupSeconds: Double?
+
+    @Option(help: "Stop after this many simulated seconds.")
+    var duration: Double?
+
+    @Option(help: "Seconds after which a client gives up.")
+    var clientTimeout: Double?
+
+    @Option(help: "Percentiles to report, separated by commas.")
+    var metricPercentiles = "50,90,95,99"
+
+    @Flag(help: "Visit every request in every step; same results, slower.")
+    var exactSteps = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Write the result as JSON, with the keys of `vllm bench serve --save-result`.", valueName: "file"),
+        completion: .file())
+    var output: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Write a row per request as CSV; compressed if the name ends in .zst.", valueName: "file"),
+        completion: .file())
+    var requestsOutput: String?
+
+    @Flag(help: "Put today's date into the JSON; without it the same inputs give the same bytes.")
+    var date = false
+
+    @Option(help: ArgumentHelp("Label of the result file.", visibility: .hidden))
+    var label: String?
+
+    func run() throws {
+        let shipped = try ShippedFiles.locate()
+        var options = ReportOptions()
+        options.metricPercentiles = try percentiles()
+        options.label = label
+        if date { options.date = Self.timestamp() }
+        let prepared = try scenario().prepare(shipped: shipped)
+        for warning in prepared.requests.warnings { note("warning: \(warning)") }
+        let result = try simulate(prepared)
+        if let output { try resultJSON(result, options).write(to: output) }
+        print(benchServeReport(result, options), terminator: "")
+        print(forecastReport(result, options), terminator: "")
+    }
+
+    // MARK: Scenario
+
+    private func scenario() throws -> Scenario {
+        var file = try scenarioFile.map { try ScenarioFile(contentsOf: $0) } ?? ScenarioFile()
+        for assignment in assignments { try file.set(assignment) }
+        var scenario = try file.scenario()
+        scenario.engine.override(with: try engine.configuration())
+        scenario.gpu = engine.gpu ?? scenario.gpu
+        if engine.engineVersion != nil { scenario.engineVersion = try engine.version() }
+        try load.apply(to: &scenario)
+        scenario.oracle = oracle ?? scenario.oracle
+        if let latency { scenario.latency = try LatencyMode(parsing: latency) }
+        scenario.seed = seed ?? scenario.seed
+        if !goodput.isEmpty { scenario.objectives = try ServiceLevelObjectives(parsing: goodput) }
+        if let warmupRequests {
+            scenario.warmUp = .requests(try atLeastZero(warmupRequests, "--warmup-requests"))
+        }
+        if let warmupSeconds {
+            scenario.warmUp = .time(Ticks(seconds: try atLeastZero(warmupSeconds, "--warmup-seconds")))
+        }
+        if let duration { scenario.horizon = try atLeastZero(duration, "--duration") }
+        if let clientTimeout { scenario.clientTimeout = try atLeastZero(clientTimeout, "--client-timeout") }
+        scenario.percentiles = try percentiles()
+        if exactSteps { scenario.exactSteps = true }
+        return scenario
+    }
+
+    private func atLeastZero<T: Comparable & Numeric>(_ value: T, _ name: String) throws -> T {
+        guard value >= 0, value <= T(exactly: 1_000_000_000)! else {
+            throw InvalidInput(
+                .usage, field: name, value: "\(value)", "is out of range", accepted: "0 to 1000000000")
+        }
+        return value
+    }
+
+    private func percentiles() throws -> [Double] {
+        let parts = metricPercentiles.split(separator: ",", omittingEmptySubsequences: false)
+        return try parts.map { part in
+            guard let value = Double(part.trimmingCharacters(in: .whitespaces)), (0...100).contains(value)
+            else {
+                throw InvalidInput(
+                    .usage, field: "--metric-percentiles", value: metricPercentiles,
+                    "is not a list of percentiles",
+                    accepted: "numbers from 0 to 100 separated by commas")
+            }
+            return value
+        }
+    }
+
+    // MARK: Run
+
+    private func simulate(_ prepared: PreparedScenario) throws -> SimulationResult {
+        var prepared = prepared
+        prepared.configuration.collectsRecords = requestsOutput != nil
+        var run = try prepared.makeRun()
+        var progress = ProgressLine()
+        Interruption.catchInterrupts()
+        if let requestsOutput {
+            var file = try RequestsCSVWriter(path: requestsOutput)
+            while try run.advance(events: 1 << 16) {
+                for record in run.takeRecords() { file.append(record) }
+                try Interruption.check()
+                progress.show(
+                    requests: run.sentRequests, of: prepared.requests.count, simulated: run.time.seconds)
+            }
+            let result = run.finish()
+            for record in run.takeRecords() { file.append(record) }
+            progress.clear()
+            try file.finish()
+            return prepared.describe(result)
+        }
+        while try run.advance(events: 1 << 18) {
+            try Interruption.check()
+            progress.show(
+                requests: run.sentRequests, of: prepared.requests.count, simulated: run.time.seconds)
+        }
+        progress.clear()
+        return prepared.describe(run.finish())
+    }
+
+    private func note(_ text: String) { FileHandle.standardError.write(Data("stepcast: \(text)\n".utf8)) }
+
+    /// `YYYYmmdd-HHMMSS`, local time, as `vllm bench serve` writes it.
+    private static func timestamp() -> String {
+        var now = time(nil)
+        var local = tm()
+        localtime_r(&now, &local)
+        func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        return "\(1900 + local.tm_year)\(two(local.tm_mon + 1))\(two(local.tm_mday))-"
+            + two(local.tm_hour) + two(local.tm_min) + two(local.tm_sec)
+    }
+}

@@ -1,0 +1,145 @@
+import Foundation
+import Testing
+
+/// Runs what the README tells people to type.
+///
+/// A `console` block holds commands after `$ ` and, where it shows any, their standard output, which must be the
+/// same; a line of `…` stands for any number of lines.
+@Suite struct ReadmeTests {
+    struct Command: CustomTestStringConvertible, Sendable {
+        var line: String
+        var output: [String]
+        var testDescription: String { line }
+        var needsShared: Bool { line.contains("../shared") }
+    }
+
+    static let commands: [Command] = {
+        var commands: [Command] = []
+        var isInside = false
+        for line in ((try? contents("README.md")) ?? "").split(
+            separator: "\n", omittingEmptySubsequences: false)
+        {
+            if line.hasPrefix("```") {
+                isInside = line == "```console"
+            } else if isInside, line.hasPrefix("$ ") {
+                commands.append(Command(line: String(line.dropFirst(2)), output: []))
+            } else if isInside, !commands.isEmpty {
+                commands[commands.count - 1].output.append(String(line))
+            }
+        }
+        return commands
+    }()
+
+    static let isBuilt = FileManager.default.isExecutableFile(
+        atPath: packageRoot + "/.build-stepcast/release/stepcast")
+    static let hasShared = FileManager.default.fileExists(atPath: packageRoot + "/../shared")
+
+    /// Subcommands that the README shows before they exist.
+    static let planned: Set<String> = ["simulate"]
+
+    @Test func `the README shows commands`() {
+        #expect(Self.commands.count >= 2)
+        #expect(Self.commands.allSatisfy { $0.line.hasPrefix("./stepcast ") })
+    }
+
+    @Test(
+        .enabled(if: isBuilt, "needs the release build that ./test makes"),
+        arguments: commands.filter { !$0.needsShared })
+    func `a command of the README works`(command: Command) throws { try check(command) }
+
+    @Test(
+        .enabled(if: isBuilt, "needs the release build that ./test makes"),
+        .enabled(if: hasShared, "needs ../shared"), arguments: commands.filter(\.needsShared))
+    func `a command of the README that reads shared data works`(command: Command) throws {
+        try check(command)
+    }
+
+    private func check(_ command: Command) throws {
+        let subcommand = command.line.split(separator: " ").dropFirst().first { !$0.hasPrefix("-") }
+        if let subcommand, Self.planned.contains(String(subcommand)) {
+            try Test.cancel("stepcast \(subcommand) is planned")
+        }
+        // A folder with the package's files in reach, so that outputs do not land in the package.
+        let parent =
+            FileManager.default.temporaryDirectory.path + "/stepcast-readme-\(UInt64.random(in: 0...(.max)))"
+        let folder = parent + "/stepcast"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: parent) }
+        for name in ["stepcast", "models", "workloads", "Examples", "docs"]
+        where FileManager.default.fileExists(atPath: packageRoot + "/" + name) {
+            try FileManager.default.createSymbolicLink(
+                atPath: folder + "/" + name, withDestinationPath: packageRoot + "/" + name)
+        }
+        if Self.hasShared {
+            try FileManager.default.createSymbolicLink(
+                atPath: parent + "/shared", withDestinationPath: packageRoot + "/../shared")
+        }
+        let outcome = try run(command.line, in: folder)
+        #expect(outcome.status == 0, "\(command.line)\n\(outcome.errors)")
+        if !command.output.isEmpty {
+            #expect(
+                matches(command.output[...], outcome.output[...]),
+                "the README shows another output than\n\(outcome.output.joined(separator: "\n"))")
+        }
+    }
+
+    private func run(_ command: String, in folder: String) throws -> (
+        status: Int32, output: [String], errors: String
+    ) {
+        let process = Process()
+        process.executableURL = URL(filePath: "/bin/bash")
+        process.arguments = ["-c", command]
+        process.currentDirectoryURL = URL(filePath: folder)
+        // Files, not pipes: neither fills up.
+        for name in ["output", "errors"] {
+            _ = FileManager.default.createFile(atPath: folder + "/../" + name, contents: nil)
+        }
+        process.standardOutput = try FileHandle(forWritingTo: URL(filePath: folder + "/../output"))
+        process.standardError = try FileHandle(forWritingTo: URL(filePath: folder + "/../errors"))
+        try process.run()
+        process.waitUntilExit()
+        func text(_ name: String) throws -> String {
+            String(decoding: try Data(contentsOf: URL(filePath: folder + "/../" + name)), as: UTF8.self)
+        }
+        var lines = try text("output").split(separator: "\n", omittingEmptySubsequences: false).map(
+            String.init)
+        if lines.last == "" { lines.removeLast() }
+        return (process.terminationStatus, lines, try text("errors"))
+    }
+
+    /// Whether lines match a pattern, spaces at their ends aside.
+    private func matches(_ pattern: ArraySlice<String>, _ lines: ArraySlice<String>) -> Bool {
+        guard let first = pattern.first else { return lines.isEmpty }
+        if first == "…" {
+            return (lines.startIndex...lines.endIndex).contains { matches(pattern.dropFirst(), lines[$0...]) }
+        }
+        guard let line = lines.first, trimmed(line) == trimmed(first) else { return false }
+        return matches(pattern.dropFirst(), lines.dropFirst())
+    }
+
+    private func trimmed(_ line: String) -> Substring {
+        var line = line[...]
+        while line.last == " " { line.removeLast() }
+        return line
+    }
+
+    @Test func `an ellipsis stands for any lines`() {
+        #expect(matches(["a", "…", "c"], ["a", "b", "b", "c "]))
+        #expect(matches(["…"], []))
+        #expect(!matches(["a", "…", "c"], ["a", "b"]))
+        #expect(!matches(["a"], ["a", "b"]))
+    }
+
+    @Test func `every file that a document links to exists`() throws {
+        for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "Benchmarks/README.md"] {
+            let folder = document.split(separator: "/").dropLast().map { $0 + "/" }.joined()
+            for part in try contents(document).components(separatedBy: "](").dropFirst() {
+                let link = part.prefix { $0 != ")" && $0 != "#" }
+                guard !link.isEmpty, !link.contains("://") else { continue }
+                #expect(
+                    FileManager.default.fileExists(atPath: packageRoot + "/" + folder + link),
+                    "\(document) links to \(link)")
+            }
+        }
+    }
+}

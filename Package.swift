@@ -68,7 +68,9 @@ let package = Package(
         .target(name: "LinearAlgebra", dependencies: ["COpenBLAS"], swiftSettings: strict),
         .target(
             name: "OracleTraining",
-            dependencies: ["ServingCore", "LatencyOracle", "StepTraces", "LinearAlgebra"],
+            dependencies: [
+                "ServingCore", "ByteStreams", "Catalog", "LatencyOracle", "StepTraces", "LinearAlgebra",
+            ],
             swiftSettings: strict),
         .target(
             name: "Validation",
@@ -81,7 +83,7 @@ let package = Package(
             name: "stepcast",
             dependencies: [
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle",
-                "Simulation", "Scenarios", "StepTraces", "Validation", "Reports",
+                "Simulation", "Scenarios", "StepTraces", "OracleTraining", "Validation", "Reports",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -91,6 +91,7 @@ public struct Deployment: Sendable, Equatable {
         (facts.fullAttentionShare, facts.slidingWindow) = readShare()
         facts.activationBytes = engine.dtype == "float32" ? 4 : 2
         facts.peakFlops = accelerator.peakFlops(model.weightFormat)
+        facts.activationPeakFlops = accelerator.bf16Flops
         facts.memoryBandwidth = accelerator.memoryBandwidth
         facts.memoryBytes = accelerator.memoryBytes
         facts.interconnectBandwidth = accelerator.interconnectBandwidth

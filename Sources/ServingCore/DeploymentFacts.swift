@@ -61,6 +61,8 @@ public struct DeploymentFacts: Equatable, Sendable, Codable {
     // Accelerator, per GPU.
     /// Dense FLOP/s in the weight format's arithmetic.
     public var peakFlops = 0.0
+    /// Dense FLOP/s in the 16-bit arithmetic of attention and the output projection; 0 stands for `peakFlops`.
+    public var activationPeakFlops = 0.0
     /// Memory bandwidth, bytes/s.
     public var memoryBandwidth = 0.0
     /// Memory size, bytes.

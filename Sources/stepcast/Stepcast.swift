@@ -12,6 +12,7 @@ struct Stepcast: ParsableCommand {
         subcommands: [
             SimulateCommand.self,
             ValidateCommand.self,
+            TrainCommand.self,
             InspectCommand.self,
             ConvertCommand.self,
             ScheduleCommand.self,

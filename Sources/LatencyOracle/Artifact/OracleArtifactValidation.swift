@@ -4,64 +4,14 @@ extension OracleArtifact {
     /// Checks everything that the type system does not: names, sizes, finite numbers.
     /// - Throws: `InvalidInput` naming the first part at fault.
     public func validate(source: String? = nil) throws {
-        let features = try FeatureSet.named(step.featureSet, source: source)
         let check = ArtifactCheck(source: source)
-        func coefficients(_ list: [Coefficient], _ field: String) throws {
-            var seen: Set<String> = []
-            for coefficient in list {
-                _ = try FeatureSet.stepFeature(named: coefficient.feature, in: features, source: source)
-                try check.finite([coefficient.value], "\(field).\(coefficient.feature)")
-                guard seen.insert(coefficient.feature).inserted else {
-                    throw check.problem("\(field).\(coefficient.feature)", "occurs twice")
-                }
+        try step.validate(check, source: source)
+        for scoped in step.specialised ?? [] {
+            guard scoped.model.specialised == nil else {
+                throw check.problem("beta.step.specialised", "holds specialised models itself")
             }
+            try scoped.model.validate(check, source: source)
         }
-        func quantiles(_ list: [QuantileModel], _ field: String) throws {
-            guard !list.isEmpty else { throw check.problem(field, "is empty") }
-            var last = 0.0
-            for model in list {
-                guard model.tau > last, model.tau < 1 else {
-                    throw check.problem(
-                        "\(field).tau", "is out of order", "probabilities between 0 and 1, ascending")
-                }
-                last = model.tau
-                try coefficients(model.coefficients, field)
-            }
-        }
-        switch step.kind {
-        case .linear, .ard, .roofline:
-            guard !step.coefficients.isEmpty else {
-                throw check.problem("beta.step.coefficients", "is empty")
-            }
-            try coefficients(step.coefficients, "beta.step.coefficients")
-        case .quantile: try quantiles(step.quantiles ?? [], "beta.step.quantiles")
-        case .ensemble: try check.ensemble(step.ensemble) { try quantiles($0, $1) }
-        }
-        if let posterior = step.posterior {
-            try check.names(posterior.features, features, "beta.step.posterior.features")
-            try check.vector(posterior.means, posterior.features.count, "beta.step.posterior.means")
-            try check.square(posterior.covariance, posterior.features.count, "beta.step.posterior.covariance")
-            try check.nonnegative(posterior.interceptVariance, "beta.step.posterior.intercept_variance")
-        }
-        if let domain = step.domain {
-            let field = "beta.step.domain"
-            try check.names(domain.features, features, "\(field).features")
-            for (name, vector) in [
-                ("means", domain.means), ("minimum", domain.minimum), ("maximum", domain.maximum),
-            ] { try check.vector(vector, domain.features.count, "\(field).\(name)") }
-            try check.square(domain.precision, domain.features.count, "\(field).precision")
-            try check.nonnegative(domain.limit, "\(field).limit")
-        }
-        if let calibration = step.calibration {
-            try check.finite([calibration.slope, calibration.bias], "beta.step.calibration")
-            try check.nonnegative(calibration.varianceScale, "beta.step.calibration.variance_scale")
-        }
-        if let discrepancy = step.discrepancy {
-            try check.nonnegative(discrepancy.scaleStd, "beta.step.discrepancy.scale_std")
-            try check.nonnegative(discrepancy.offsetStd, "beta.step.discrepancy.offset_std")
-        }
-        if let minimum = step.minimumSeconds { try check.nonnegative(minimum, "beta.step.minimum_seconds") }
-        try check.noise(step.noise, "beta.step.noise")
         for (name, latency) in [("alpha.arrival", arrival), ("post", post)] {
             guard let latency else { continue }
             try check.nonnegative(latency.constant, "\(name).constant")
@@ -72,8 +22,71 @@ extension OracleArtifact {
     }
 }
 
+extension StepModel {
+    /// - Throws: `InvalidInput` naming the first part at fault.
+    fileprivate func validate(_ check: ArtifactCheck, source: String?) throws {
+        let features = try FeatureSet.named(featureSet, source: source)
+        func checkCoefficients(_ list: [Coefficient], _ field: String) throws {
+            var seen: Set<String> = []
+            for coefficient in list {
+                _ = try FeatureSet.stepFeature(named: coefficient.feature, in: features, source: source)
+                try check.finite([coefficient.value], "\(field).\(coefficient.feature)")
+                guard seen.insert(coefficient.feature).inserted else {
+                    throw check.problem("\(field).\(coefficient.feature)", "occurs twice")
+                }
+            }
+        }
+        func checkQuantiles(_ list: [QuantileModel], _ field: String) throws {
+            guard !list.isEmpty else { throw check.problem(field, "is empty") }
+            var last = 0.0
+            for model in list {
+                guard model.tau > last, model.tau < 1 else {
+                    throw check.problem(
+                        "\(field).tau", "is out of order", "probabilities between 0 and 1, ascending")
+                }
+                last = model.tau
+                try checkCoefficients(model.coefficients, field)
+            }
+        }
+        switch kind {
+        case .linear, .ard, .roofline:
+            guard !coefficients.isEmpty else {
+                throw check.problem("beta.step.coefficients", "is empty")
+            }
+            try checkCoefficients(coefficients, "beta.step.coefficients")
+        case .quantile: try checkQuantiles(quantiles ?? [], "beta.step.quantiles")
+        case .ensemble: try check.ensemble(ensemble) { try checkQuantiles($0, $1) }
+        }
+        if let posterior {
+            try check.names(posterior.features, features, "beta.step.posterior.features")
+            try check.vector(posterior.means, posterior.features.count, "beta.step.posterior.means")
+            try check.square(posterior.covariance, posterior.features.count, "beta.step.posterior.covariance")
+            try check.nonnegative(posterior.interceptVariance, "beta.step.posterior.intercept_variance")
+        }
+        if let domain {
+            let field = "beta.step.domain"
+            try check.names(domain.features, features, "\(field).features")
+            for (name, vector) in [
+                ("means", domain.means), ("minimum", domain.minimum), ("maximum", domain.maximum),
+            ] { try check.vector(vector, domain.features.count, "\(field).\(name)") }
+            try check.square(domain.precision, domain.features.count, "\(field).precision")
+            try check.nonnegative(domain.limit, "\(field).limit")
+        }
+        if let calibration {
+            try check.finite([calibration.slope, calibration.bias], "beta.step.calibration")
+            try check.nonnegative(calibration.varianceScale, "beta.step.calibration.variance_scale")
+        }
+        if let discrepancy {
+            try check.nonnegative(discrepancy.scaleStd, "beta.step.discrepancy.scale_std")
+            try check.nonnegative(discrepancy.offsetStd, "beta.step.discrepancy.offset_std")
+        }
+        if let minimum = minimumSeconds { try check.nonnegative(minimum, "beta.step.minimum_seconds") }
+        try check.noise(noise, "beta.step.noise")
+    }
+}
+
 /// The checks, each throwing one line that names the field.
-private struct ArtifactCheck {
+fileprivate struct ArtifactCheck {
     let source: String?
 
     func problem(_ field: String, _ problem: String, _ accepted: String? = nil) -> InvalidInput {

@@ -108,6 +108,8 @@ public struct StepModel: Codable, Equatable, Sendable {
     public var dropped: [DroppedFeature]?
     /// No prediction falls below this many seconds.
     public var minimumSeconds: Double?
+    /// Models of their own for some deployments; the rest of this one serves all others.
+    public var specialised: [ScopedStepModel]?
 
     /// A model of coefficients.
     public init(
@@ -123,7 +125,7 @@ public struct StepModel: Codable, Equatable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case kind, link, coefficients, posterior, noise, quantiles, ensemble, domain, discrepancy, calibration
-        case dropped
+        case dropped, specialised
         case featureSet = "feature_set"
         case minimumSeconds = "minimum_seconds"
     }

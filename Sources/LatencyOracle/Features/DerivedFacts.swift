@@ -30,6 +30,9 @@ extension DeploymentFacts {
         max(0, flopsPerTokenPerRank - routedFlopsPerTokenPerRank)
     }
 
+    /// Peak of attention and the output projection.
+    var attentionPeakFlops: Double { activationPeakFlops > 0 ? activationPeakFlops : peakFlops }
+
     /// 1 for a mixture of experts, else 0.
     var mixtureOfExperts: Double { indicator(experts > 0) }
 

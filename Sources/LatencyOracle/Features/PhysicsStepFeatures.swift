@@ -80,7 +80,7 @@ enum PhysicsStepFeatures {
         StepFeature(
             "output_projection", unit: "s", "FLOPs of the output projection of scheduled requests / peak"
         ) {
-            let seconds = ratio($0.outputFlopsPerTokenPerRank, $0.peakFlops)
+            let seconds = ratio($0.outputFlopsPerTokenPerRank, $0.attentionPeakFlops)
             return [.prefillRequests: seconds, .decodeRequests: seconds]
         },
     ]
@@ -89,7 +89,7 @@ enum PhysicsStepFeatures {
         StepFeature("prefill_attention", unit: "s", "attention FLOPs of prefill, windows honoured / peak") {
             split(
                 .prefillAttentionPairs, .windowedPrefillPairs,
-                ratio($0.attentionFlopsPerPairPerRank, $0.peakFlops), $0)
+                ratio($0.attentionFlopsPerPairPerRank, $0.attentionPeakFlops), $0)
         },
         StepFeature(
             "prefill_kv_read", unit: "s", "KV bytes that prefill requests read once / memory bandwidth"
@@ -105,7 +105,7 @@ enum PhysicsStepFeatures {
         StepFeature("decode_attention", unit: "s", "attention FLOPs of decode, windows honoured / peak") {
             split(
                 .decodeContextTokens, .windowedDecodeContext,
-                ratio($0.attentionFlopsPerPairPerRank, $0.peakFlops), $0)
+                ratio($0.attentionFlopsPerPairPerRank, $0.attentionPeakFlops), $0)
         },
     ]
 

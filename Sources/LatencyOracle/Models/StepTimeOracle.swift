@@ -4,8 +4,8 @@ import ServingCore
 public struct StepTimeOracle: Sendable {
     /// The artifact behind it.
     public let artifact: OracleArtifact
-    private let features: FeatureSet
-    private let noise: NoiseTable
+    /// Noise tables by degrees of freedom of Student's t.
+    private let noiseTables: [Double: NoiseTable]
 
     /// The oracle that needs no file: hardware facts and usual efficiencies.
     public static let roofline: StepTimeOracle = {
@@ -19,12 +19,19 @@ public struct StepTimeOracle: Sendable {
     public init(artifact: OracleArtifact, source: String? = nil) throws {
         try artifact.validate(source: source)
         self.artifact = artifact
-        features = try FeatureSet.named(artifact.step.featureSet, source: source)
-        if let model = artifact.step.noise, model.family == .studentT, let df = model.degreesOfFreedom {
-            noise = .studentT(degreesOfFreedom: df)
-        } else {
-            noise = .normal
+        var tables: [Double: NoiseTable] = [:]
+        for model in [artifact.step] + (artifact.step.specialised ?? []).map(\.model) {
+            guard let noise = model.noise, noise.family == .studentT, let df = noise.degreesOfFreedom else {
+                continue
+            }
+            if tables[df] == nil { tables[df] = .studentT(degreesOfFreedom: df) }
         }
+        noiseTables = tables
+    }
+
+    private func noiseTable(_ noise: NoiseModel?) -> NoiseTable {
+        guard let noise, noise.family == .studentT, let df = noise.degreesOfFreedom else { return .normal }
+        return noiseTables[df] ?? .normal
     }
 
     /// Folds a deployment's facts into everything that a simulation asks per step or request.
@@ -39,7 +46,7 @@ public struct StepTimeOracle: Sendable {
     public func compileDraw(for facts: DeploymentFacts, using stream: inout RandomStream) throws
         -> CompiledOracle
     {
-        let model = artifact.step
+        let model = artifact.step.specialised(for: facts).model
         let scale = 1 + (model.discrepancy?.scaleStd ?? 0) * normal(&stream)
         let offset = (model.discrepancy?.offsetStd ?? 0) * normal(&stream)
         let coefficients = model.posterior.map { $0.draw(model.coefficients) { normal(&stream) } }
@@ -60,7 +67,8 @@ public struct StepTimeOracle: Sendable {
     }
 
     private func compile(for facts: DeploymentFacts, deviation: Deviation) throws -> CompiledOracle {
-        let model = artifact.step
+        let model = artifact.step.specialised(for: facts).model
+        let features = try FeatureSet.named(model.featureSet)
         if model.kind == .roofline { try facts.requireForRoofline() }
         let correction = model.calibration ?? Calibration(slope: 1, bias: 0, varianceScale: 1)
         func form(_ coefficients: [Coefficient]) throws -> LinearForm {
@@ -101,7 +109,7 @@ public struct StepTimeOracle: Sendable {
             }
         }
         return CompiledOracle(
-            model: model, facts: facts, centre: centre, quantiles: quantiles, noise: noise,
+            model: model, facts: facts, centre: centre, quantiles: quantiles, noise: noiseTable(model.noise),
             varianceScale: correction.varianceScale, offset: deviation.offset,
             arrival: artifact.arrival, post: artifact.post, features: features, specialistWeights: weights)
     }

@@ -1,0 +1,49 @@
+import LatencyOracle
+import ServingCore
+
+/// How a step-time model is fitted.
+public struct TrainingOptions: Sendable {
+    /// Distribution of single steps around the prediction.
+    public enum Likelihood: String, Sendable, CaseIterable {
+        /// Normal.
+        case gaussian
+        /// Student's t: heavy tails and outliers cost little.
+        case studentT = "student-t"
+        /// Normal on the logarithm.
+        case lognormal
+        /// The one with the best held-out score.
+        case auto
+    }
+
+    /// Which rows share coefficients of their own, besides the model of all rows.
+    public enum Specialisation: String, Sendable, CaseIterable {
+        /// None: one model of everything.
+        case none
+        /// Rows of one accelerator and weight format.
+        case accelerator
+        /// Rows of one configuration.
+        case configuration
+    }
+
+    /// Candidate features.
+    public var features = FeatureSet.physics
+    /// Distribution of single steps.
+    public var likelihood = Likelihood.studentT
+    /// Degrees of freedom of Student's t; nil learns them.
+    public var degreesOfFreedom: Double? = 4
+    /// How the evidence is climbed.
+    public var updates = EvidenceUpdates.tippingFaul
+    /// Coefficients of at least 0: more work never takes less time.
+    public var nonnegative = false
+    /// Relative errors count, not absolute ones (identity link only).
+    public var relative = true
+    /// Every configuration counts the same, whatever its rows.
+    public var equalConfigurations = true
+    /// Models of their own for parts of the data.
+    public var specialisation = Specialisation.none
+    /// Everything as the design writes it: absolute errors, normal noise, MacKay updates, clips and threshold.
+    public var asWritten = false
+
+    /// Robust sparse regression on physical features.
+    public init() {}
+}

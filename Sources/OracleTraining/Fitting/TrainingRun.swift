@@ -1,0 +1,127 @@
+import LatencyOracle
+import ServingCore
+
+/// Trains on a data set and validates what comes out: everything that `stepcast train` does between reading traces
+/// and writing files.
+public struct TrainingRun: Sendable {
+    /// How to fit.
+    public var options: TrainingOptions
+    /// Share of each run's time, at its end, that is held out; 0 skips it.
+    public var holdout = 0.3
+    /// Leave-one-out protocols to run besides.
+    public var leaveOneOut: [RowSplit.Held] = []
+    /// Forward-chained time blocks to run besides; 0 skips them.
+    public var timeBlocks = 0
+    /// Compare with non-negative relative least squares on the same rows.
+    public var baseline = true
+
+    /// A run with these options.
+    public init(_ options: TrainingOptions) { self.options = options }
+
+    /// What came out.
+    public struct Outcome: Sendable {
+        /// Model of all rows.
+        public var model: StepModel
+        /// Findings.
+        public var report: TrainingReport
+        /// Held-out predictions of the first protocol, for plots.
+        public var scatter: [ScoredStep]
+    }
+
+    /// Trains and validates.
+    /// - Throws: `InvalidInput` for data that cannot be trained on or validated as asked.
+    public func run(_ data: StepDataSet) throws -> Outcome {
+        var options = options
+        var likelihoods: [TrainingReport.LikelihoodScore]?
+        if options.likelihood == .auto {
+            let choice = try StepTimeTrainer(options).chooseLikelihood(data, rows: Array(0..<data.count))
+            options.likelihood = choice.best
+            likelihoods = choice.scores.map {
+                .init(likelihood: $0.likelihood.rawValue, relativeCRPS: $0.crps)
+            }
+        }
+        let trainer = StepTimeTrainer(options)
+        var plain = options
+        plain.nonnegative = true
+        plain.likelihood = .gaussian
+        plain.updates = .tippingFaul
+        plain.asWritten = false
+        let reference = baseline ? StepTimeTrainer(plain) : nil
+        var tables: [TrainingReport.ValidationTable] = []
+        var scatter: [ScoredStep] = []
+        if holdout > 0 {
+            let split = RowSplit.forward(data, fraction: 1 - holdout)
+            let (table, steps) = try validate(
+                data, [split], name: "forward: " + split.name, trainer, reference)
+            tables.append(table)
+            scatter = steps
+        }
+        if timeBlocks > 0 {
+            let splits = RowSplit.forwardBlocks(data, blocks: timeBlocks, gap: 10)
+            tables.append(
+                try validate(data, splits, name: "forward-chained time blocks", trainer, reference).0)
+        }
+        for held in leaveOneOut {
+            let splits = try RowSplit.leaveOneOut(data, held)
+            let name = "leave one \(held.rawValue) out"
+            let (table, steps) = try validate(data, splits, name: name, trainer, reference)
+            tables.append(table)
+            if scatter.isEmpty { scatter = steps }
+        }
+        let model = try trainer.fit(data, rows: Array(0..<data.count))
+        let report = TrainingReport(
+            data: .init(data), method: methodName(options), likelihoods: likelihoods, validation: tables,
+            features: TrainingReport.FeatureLine.lines(model),
+            specialised: model.specialised?.map {
+                .init(scope: $0.scope.description, features: TrainingReport.FeatureLine.lines($0.model))
+            })
+        return Outcome(model: model, report: report, scatter: scatter)
+    }
+
+    private func validate(
+        _ data: StepDataSet, _ splits: [RowSplit], name: String, _ trainer: StepTimeTrainer,
+        _ reference: StepTimeTrainer?
+    ) throws -> (TrainingReport.ValidationTable, [ScoredStep]) {
+        var test = ForecastEvaluation(data)
+        var train = ForecastEvaluation(data)
+        var base = ForecastEvaluation(data)
+        for split in splits where !split.test.isEmpty {
+            let model = try trainer.fit(data, rows: split.train)
+            try test.add(model, rows: split.test)
+            if splits.count == 1 { try train.add(model, rows: split.train) }
+            if let reference { try base.add(try reference.fit(data, rows: split.train), rows: split.test) }
+        }
+        guard let overall = test.overall else {
+            throw InvalidInput(.badData, field: name, "leaves no rows to test on")
+        }
+        typealias Line = TrainingReport.ValidationTable.Line
+        let trainGroups = train.byGroup()
+        let baseGroups = base.byGroup()
+        let groups = test.byGroup().map { group, scores in
+            Line(
+                group: group,
+                train: trainGroups.first { $0.group == group }.map { .init($0.scores) }, test: .init(scores),
+                baseline: baseGroups.first { $0.group == group }.map { .init($0.scores) })
+        }
+        let line = Line(
+            group: "all rows", train: train.overall.map { .init($0) }, test: .init(overall),
+            baseline: base.overall.map { .init($0) })
+        return (.init(name: name, groups: groups, overall: line), test.steps)
+    }
+
+    /// How the model was fitted, in words.
+    func methodName(_ options: TrainingOptions) -> String {
+        if options.asWritten { return "BSR-ARD as written" }
+        let solver = options.nonnegative ? "non-negative least squares" : "ARD (\(options.updates.rawValue))"
+        var name = "\(solver), \(options.likelihood.rawValue) likelihood"
+        if options.likelihood == .studentT {
+            name +=
+                options.degreesOfFreedom.map { ", \($0) degrees of freedom" }
+                ?? ", degrees of freedom learned"
+        }
+        if options.relative, options.likelihood != .lognormal { name += ", relative errors" }
+        name += ", features \(options.features.name)"
+        if options.specialisation != .none { name += ", a model per \(options.specialisation.rawValue)" }
+        return name
+    }
+}

@@ -1,0 +1,151 @@
+import ArgumentParser
+import ByteStreams
+import Catalog
+import Foundation
+import LatencyOracle
+import OracleTraining
+import ServingCore
+
+/// `stepcast train`: an oracle from traces.
+struct TrainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train",
+        abstract: "Fit a latency oracle to step traces, validate it on time it has not seen, and save both.")
+
+    @OptionGroup var input: TraceInputOptions
+
+    @Option(help: "ard: sparse Bayesian regression.")
+    var method = "ard"
+
+    @Option(
+        help: "Distribution of single steps: gaussian, student-t, lognormal, or auto (best held-out score).")
+    var likelihood = "auto"
+
+    @Option(help: "Degrees of freedom of student-t: a number above 2, or learn.")
+    var df = "4"
+
+    @Option(help: "How the evidence is climbed: tipping-faul or mackay.")
+    var updates = "tipping-faul"
+
+    @Option(help: "Candidate features: physics, bsr-ard or rece.")
+    var features = "physics"
+
+    @Flag(help: "Coefficients of at least 0: more work never takes less time.")
+    var nonnegative = false
+
+    @Flag(help: "Everything as the design writes it, for comparison.")
+    var asWritten = false
+
+    @Flag(help: "Minimise absolute instead of relative errors.")
+    var absolute = false
+
+    @Option(
+        help:
+            "Models of their own per accelerator or per configuration, beside the one of all rows: none, accelerator, configuration."
+    )
+    var specialise = "none"
+
+    @Option(help: "Share of each run's time, at its end, that is held out for validation.")
+    var holdout = 0.3
+
+    @Option(parsing: .upToNextOption, help: "Leave one out, repeatedly: model, hardware, configuration.")
+    var leaveOut: [String] = []
+
+    @Option(help: "Forward-chained time blocks to validate on besides.")
+    var timeBlocks = 0
+
+    @Option(help: "Name in the artifact; the output file's name by default.")
+    var name: String?
+
+    @Option(name: .shortAndLong, help: "Artifact to write.")
+    var output: String
+
+    @Option(help: "Report to write (JSON); plots are written beside it.")
+    var report: String?
+
+    func run() throws {
+        guard method == "ard" else {
+            throw InvalidInput(.usage, field: "--method", value: method, "is not known", accepted: "ard")
+        }
+        var options = TrainingOptions()
+        options.likelihood = try choice(likelihood, "--likelihood")
+        options.updates = try choice(updates, "--updates")
+        options.specialisation = try choice(specialise, "--specialise")
+        options.features = try FeatureSet.named(features)
+        options.nonnegative = nonnegative
+        options.relative = !absolute
+        options.asWritten = asWritten
+        options.degreesOfFreedom = try degreesOfFreedom()
+        guard holdout >= 0, holdout < 1 else {
+            throw InvalidInput(
+                .usage, field: "--holdout", value: "\(holdout)", "is out of range",
+                accepted: "0 up to below 1")
+        }
+        var run = TrainingRun(options)
+        run.holdout = holdout
+        run.timeBlocks = max(0, timeBlocks)
+        run.leaveOneOut = try leaveOut.map { try choice($0, "--leave-out") }
+        let data = try input.read(ShippedFiles.locate())
+        let outcome = try run.run(data)
+        var artifact = OracleArtifact(
+            name: name ?? fileStem(output),
+            summary: "\(outcome.report.method); \(data.count) rows of "
+                + "\(outcome.report.data.configurations.count) configurations", step: outcome.model)
+        artifact.provenance = .init(
+            dataHash: outcome.report.data.hash, rows: data.count,
+            configurations: outcome.report.data.configurations.map(\.name), method: outcome.report.method,
+            sources: input.traces.map(fileName))
+        try writeFile(output, try artifact.json())
+        try writeFile(stem(output) + ".md", Array(ModelCard.markdown(artifact, outcome.report).utf8))
+        if let report {
+            try writeFile(report, try outcome.report.json())
+            let base = stem(report)
+            try writeFile(base + "-predicted.svg", Array(ScatterPlot.svg(outcome.scatter).utf8))
+            try writeFile(base + "-calibration.svg", Array(CalibrationPlot.svg(outcome.scatter).utf8))
+        }
+        print(ReportTables.text(outcome.report))
+    }
+
+    private func degreesOfFreedom() throws -> Double? {
+        if df == "learn" { return nil }
+        guard let value = Double(df), value > 2, value.isFinite else {
+            throw InvalidInput(
+                .usage, field: "--df", value: df, "is not usable", accepted: "a number above 2, or learn")
+        }
+        return value
+    }
+}
+
+/// The case of an enumeration that a flag names.
+/// - Throws: `InvalidInput` naming what is accepted.
+func choice<Choice: RawRepresentable<String> & CaseIterable>(_ text: String, _ flag: String) throws -> Choice
+{
+    if let found = Choice(rawValue: text) { return found }
+    let known = Choice.allCases.map(\.rawValue)
+    throw InvalidInput(
+        .usage, field: flag, value: text, "is not known",
+        accepted: nearestName(to: text, among: known).map { "did you mean \($0)?" }
+            ?? known.joined(separator: ", "))
+}
+
+/// Writes a file whole or not at all.
+func writeFile(_ path: String, _ bytes: [UInt8]) throws {
+    var file = try WholeFileWriter(path: path)
+    file.append(bytes)
+    try file.finish()
+}
+
+/// A path without its extension.
+func stem(_ path: String) -> String {
+    let name = fileName(path)
+    guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return path }
+    return String(path.dropLast(name.distance(from: dot, to: name.endIndex)))
+}
+
+/// Last component of a path.
+func fileName(_ path: String) -> String {
+    path.split(separator: "/").last.map(String.init) ?? path
+}
+
+/// Last component of a path without its extension.
+func fileStem(_ path: String) -> String { fileName(stem(path)) }

@@ -1,0 +1,42 @@
+import ArgumentParser
+import Catalog
+import OracleTraining
+import ServingCore
+import StepTraces
+
+/// Which traces to read and what is known of their deployments.
+struct TraceInputOptions: ParsableArguments {
+    @Option(
+        parsing: .upToNextOption,
+        help: "Trace files and folders: native, OTLP, vLLM logs or tables of step times.")
+    var traces: [String]
+
+    @Option(help: "Model of traces that don't name it.")
+    var model: String?
+
+    @Option(help: "Accelerator of traces that don't name it.")
+    var gpu: String?
+
+    @Option(
+        name: .customLong("tensor-parallel-size"), help: "Tensor-parallel ranks of traces that don't say.")
+    var tensorParallelSize: Int?
+
+    /// Reads all rows.
+    func read(_ shipped: ShippedFiles) throws -> StepDataSet {
+        try Self.read(traces, shipped, model: model, gpu: gpu, tensorParallelSize: tensorParallelSize)
+    }
+
+    /// Reads the rows of some paths.
+    static func read(
+        _ paths: [String], _ shipped: ShippedFiles, model: String? = nil, gpu: String? = nil,
+        tensorParallelSize: Int? = nil
+    ) throws -> StepDataSet {
+        var options = TraceOptions()
+        options.flags.model = model
+        options.flags.accelerator = gpu
+        options.flags.tensorParallelSize = tensorParallelSize
+        return try StepDataSet(
+            reading: StepTraceReader(paths: paths, options: options),
+            resolution: DeploymentResolution(shipped))
+    }
+}

@@ -18,7 +18,7 @@ public struct CholeskyFactorization: Sendable {
 
     /// Factors a matrix; nil when it isn't positive definite to working precision.
     public init?(_ matrix: SquareMatrix) {
-        _ = Threads.single
+        Threads.ensureSingle()
         let n = matrix.size
         size = n
         var scale = [Double](repeating: 1, count: n)

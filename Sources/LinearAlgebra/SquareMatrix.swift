@@ -44,7 +44,7 @@ public struct SquareMatrix: Equatable, Sendable {
     public func times(_ vector: [Double]) -> [Double] {
         precondition(vector.count == size)
         guard size > 0 else { return [] }
-        _ = Threads.single
+        Threads.ensureSingle()
         var result = [Double](repeating: 0, count: size)
         cblas_dgemv(
             CblasRowMajor, CblasNoTrans, Int32(size), Int32(size), 1, elements, Int32(size), vector, 1, 0,
@@ -66,7 +66,7 @@ public struct SquareMatrix: Equatable, Sendable {
 /// Inner product of two vectors of the same length.
 public func dot(_ a: [Double], _ b: [Double]) -> Double {
     precondition(a.count == b.count)
-    _ = Threads.single
+    Threads.ensureSingle()
     return cblas_ddot(Int32(a.count), a, 1, b, 1)
 }
 
@@ -77,7 +77,7 @@ public func rowProducts(
 ) {
     precondition(matrix.count >= rows * columns && vector.count == columns && result.count >= rows)
     guard rows > 0, columns > 0 else { return }
-    _ = Threads.single
+    Threads.ensureSingle()
     cblas_dgemv(
         CblasRowMajor, CblasNoTrans, Int32(rows), Int32(columns), 1, matrix.baseAddress, Int32(columns),
         vector, 1,
@@ -90,7 +90,7 @@ public func addGram(
 ) {
     precondition(block.count >= rows * columns && matrix.size == columns)
     guard rows > 0, columns > 0 else { return }
-    _ = Threads.single
+    Threads.ensureSingle()
     cblas_dsyrk(
         CblasRowMajor, CblasUpper, CblasTrans, Int32(columns), Int32(rows), 1, block.baseAddress,
         Int32(columns), 1,

@@ -9,7 +9,7 @@ public struct SymmetricEigen: Sendable {
 
     /// Decomposes a symmetric matrix; nil when LAPACK does not converge or an element isn't finite.
     public init?(_ matrix: SquareMatrix) {
-        _ = Threads.single
+        Threads.ensureSingle()
         guard matrix.elements.allSatisfy({ $0.isFinite }) else { return nil }
         var vectors = matrix
         var values = [Double](repeating: 0, count: matrix.size)

@@ -78,7 +78,9 @@ public struct DeploymentResolution: Sendable {
 
     private func hardware(_ configuration: TraceConfiguration, group: String) throws -> Accelerator {
         if let measured = configuration.measuredHardware, var machine = accelerators.accelerators.first {
-            machine.name = configuration.accelerator ?? group
+            // The same machine with more threads is another accelerator.
+            let gigaflops = Int((measured.peakFlops / 1e9).rounded())
+            machine.name = "\(configuration.accelerator ?? group)-\(gigaflops)gflops"
             machine.bf16Flops = measured.peakFlops
             machine.fp8Flops = nil
             machine.fp4Flops = nil

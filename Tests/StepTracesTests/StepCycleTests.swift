@@ -108,11 +108,16 @@ import Testing
         }
         let s: Int64 = 1_000_000_000
         let events = [
-            step(1, 1 * s), step(2, 2 * s),  // usable, then a gap by sampling
-            step(4, 4 * s), step(5, 5 * s, finished: 1),  // idle between 4 and 5: its one request finished
-            step(6, 60 * s, unix: 5 * s), step(7, 61 * s, unix: 5 * s),  // the clocks moved apart between 5 and 6
-            step(8, 62 * s, running: 0, finished: 1, tokens: 0, unix: 5 * s),  // flush: 7 is usable, 8 is empty
-            step(1, 90 * s), step(2, 91 * s),  // the engine was started again
+            // Usable, then a gap by sampling.
+            step(1, 1 * s), step(2, 2 * s),
+            // Idle between 4 and 5, whose only request finished.
+            step(4, 4 * s), step(5, 5 * s, finished: 1),
+            // The clocks moved apart between 5 and 6.
+            step(6, 60 * s, unix: 5 * s), step(7, 61 * s, unix: 5 * s),
+            // An empty step that flushes at once, so that 7 has its time.
+            step(8, 62 * s, running: 0, finished: 1, tokens: 0, unix: 5 * s),
+            // The engine was started again.
+            step(1, 90 * s), step(2, 91 * s),
         ]
         let line = OTLP.line(
             scope: "vllm.scheduler.step", span: "scheduler_steps_1", events: events.reversed())

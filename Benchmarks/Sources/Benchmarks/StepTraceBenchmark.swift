@@ -185,7 +185,9 @@ private func writeOTLP(_ path: String, events: Int) throws {
 
 /// Largest resident memory of this process so far.
 private func peakMegabytes() -> Double {
-    var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
-    return Double(usage.ru_maxrss) / 1024
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    for line in status.split(separator: "\n") where line.hasPrefix("VmHWM:") {
+        return Double(line.filter(\.isNumber)).map { $0 / 1024 } ?? 0
+    }
+    return 0
 }

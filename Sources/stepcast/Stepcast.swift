@@ -19,6 +19,7 @@ struct Stepcast: ParsableCommand {
             ModelsCommand.self,
             GPUsCommand.self,
             WorkloadsCommand.self,
+            OraclesCommand.self,
         ])
 
     /// Runs the command line; every error becomes one line on standard error and the status that belongs to it.

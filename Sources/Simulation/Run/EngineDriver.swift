@@ -183,7 +183,8 @@ struct EngineDriver {
             flight.state = core.newestBatch.state
             flight.index = stepCount
             stepCount += 1
-            flight.end = flight.start + max(Ticks(seconds: stepSeconds(flight.state)), 1)
+            flight.seconds = stepSeconds(flight.state)
+            flight.end = flight.start + max(Ticks(seconds: flight.seconds), 1)
             acceleratorFree = flight.end
             noteAdmissions(start: flight.start, &context)
         }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Catalog
 import Foundation
+import Reports
 import ServingCore
 
 /// `stepcast models`: the architectures that ship, or the facts of one.
@@ -75,7 +76,7 @@ struct ModelsCommand: ParsableCommand {
                 model.repository ?? "",
             ])
         }
-        print(table.text)
+        print(table.text, terminator: "")
     }
 }
 

@@ -5,7 +5,7 @@ import StepTraces
 /// What it costs to read step traces, decompression included.
 let stepTraceBenchmark = Benchmark(
     name: "step-traces",
-    subject: "1,000,000 native rows streamed to Gram blocks; OTLP JSON from zstd to rows"
+    subject: "1,000,000 native rows streamed to Gram blocks; OTLP JSON to rows"
 ) {
     let folder = FileManager.default.temporaryDirectory.path + "/stepcast-step-traces-\(getpid())"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

@@ -186,6 +186,6 @@ private func writeOTLP(_ path: String, events: Int) throws {
 /// Largest resident memory of this process so far.
 private func peakMegabytes() -> Double {
     var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
+    getrusage(0, &usage)  // RUSAGE_SELF, whose type differs between systems
     return Double(usage.ru_maxrss) / 1024
 }

@@ -278,9 +278,14 @@ public struct SpecialistEnsemble: Codable, Equatable, Sendable {
         public var centroid: [Double]
         /// Its models by probability, ascending, the same probabilities for all specialists.
         public var quantiles: [QuantileModel]
+        /// Further places at which it stands; the nearest counts. nil leaves the centroid alone.
+        public var places: [[Double]]?
 
         /// A specialist.
-        public init(name: String, centroid: [Double], quantiles: [QuantileModel]) {
+        public init(
+            name: String, centroid: [Double], quantiles: [QuantileModel], places: [[Double]]? = nil
+        ) {
+            self.places = places
             self.name = name
             self.centroid = centroid
             self.quantiles = quantiles

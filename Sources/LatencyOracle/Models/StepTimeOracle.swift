@@ -120,7 +120,11 @@ extension SpecialistEnsemble {
     public func weights(for facts: DeploymentFacts) -> [Double] {
         if let fixedWeights { return fixedWeights }
         let vector = embedding.vector(facts)
-        let logs = specialists.map { embedding.logWeight(vector, $0.centroid, temperature: temperature) }
+        let logs = specialists.map { specialist in
+            (specialist.places ?? [specialist.centroid]).map {
+                embedding.logWeight(vector, $0, temperature: temperature)
+            }.max() ?? -.greatestFiniteMagnitude
+        }
         let order = logs.indices.sorted { logs[$0] != logs[$1] ? logs[$0] > logs[$1] : $0 < $1 }
         let kept = order.prefix(max(1, topSpecialists))
         var weights = [Double](repeating: 0, count: logs.count)

@@ -238,13 +238,13 @@ package final class QuantileDesign {
     }
 
     /// Every natural coefficient, the intercept first, as `row . beta - constant` in standardised coordinates with the
-    /// target's shift (in its scale) put back; columns that are left out have none.
-    func naturalRows(interceptShift: Double) -> [(row: [Double], constant: Double)] {
+    /// target's shift (in its scale) put back; columns that are left out have none. Column -1 is the intercept.
+    func naturalRows(interceptShift: Double) -> [(column: Int, row: [Double], constant: Double)] {
         let width = rows.width
-        var inside = [(row: [Double], constant: Double)]()
+        var inside = [(column: Int, row: [Double], constant: Double)]()
         let named = (intercept ? [-1] : []) + columnAt.filter { $0 >= 0 && excluded[$0] == nil }
         for j in named {
-            inside.append(([Double](repeating: 0, count: width), j < 0 ? -interceptShift : 0))
+            inside.append((j, [Double](repeating: 0, count: width), j < 0 ? -interceptShift : 0))
         }
         for k in positions {
             var unit = [Double](repeating: 0, count: 4 * rows.quads)

@@ -95,10 +95,14 @@ package struct QuantileRegression {
         /// Whether coefficients, the intercept among them, must not be negative in natural units.
         package var nonNegative = false
 
+        /// With `nonNegative`: columns from this one on, and the intercept, may have either sign.
+        package var signedColumns: Int?
+
         /// A restraint.
-        package init(penalty: Double = 0, nonNegative: Bool = false) {
+        package init(penalty: Double = 0, nonNegative: Bool = false, signedColumns: Int? = nil) {
             self.penalty = penalty
             self.nonNegative = nonNegative
+            self.signedColumns = signedColumns
         }
 
         /// None.
@@ -130,6 +134,9 @@ package struct QuantileRegression {
             // Each natural coefficient is linear in the standardised ones; scaled to length 1 it makes a row that costs
             // more than all the data while it is negative.
             for weights in design.naturalRows(interceptShift: yShift / yScale) {
+                if let first = restraint.signedColumns, weights.column < 0 || weights.column >= first {
+                    continue
+                }
                 var length = 0.0
                 for value in weights.row { length += value * value }
                 length = length.squareRoot()

@@ -10,7 +10,8 @@ struct Stepcast: ParsableCommand {
         abstract: "Forecast what a vLLM deployment will do, without a GPU.",
         version: stepcastVersion,
         subcommands: [
-            SimulateCommand.self, TrainCommand.self, ValidateCommand.self, ScheduleCommand.self, ModelsCommand.self,
+            SimulateCommand.self, TrainCommand.self, DriftCommand.self, ValidateCommand.self,
+            ScheduleCommand.self, ModelsCommand.self,
             GPUsCommand.self,
             WorkloadsCommand.self,
         ])

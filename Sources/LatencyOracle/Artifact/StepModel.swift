@@ -164,11 +164,14 @@ public struct QuantileModel: Codable, Equatable, Sendable {
     public var tau: Double
     /// Coefficients.
     public var coefficients: [Coefficient]
+    /// In an ensemble: seconds per unit of each entry of the configuration's place in the embedding.
+    public var embedding: [Double]?
 
     /// A model of one quantile.
-    public init(tau: Double, coefficients: [Coefficient]) {
+    public init(tau: Double, coefficients: [Coefficient], embedding: [Double]? = nil) {
         self.tau = tau
         self.coefficients = coefficients
+        self.embedding = embedding
     }
 }
 

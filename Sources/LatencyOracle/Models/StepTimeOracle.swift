@@ -103,7 +103,13 @@ public struct StepTimeOracle: Sendable {
             for index in ensemble.specialists[0].quantiles.indices {
                 var blend = LinearForm()
                 for (specialist, weight) in zip(ensemble.specialists, weights) where weight > 0 {
-                    blend.add(try form(specialist.quantiles[index].coefficients), times: weight)
+                    let own = specialist.quantiles[index]
+                    blend.add(try form(own.coefficients), times: weight)
+                    if let entries = own.embedding {
+                        let place = zip(ensemble.embedding.vector(facts), entries)
+                        blend[.one] +=
+                            weight * correction.slope * deviation.scale * place.reduce(0) { $0 + $1.0 * $1.1 }
+                    }
                 }
                 quantiles.append((tau: ensemble.specialists[0].quantiles[index].tau, form: blend))
             }

@@ -18,6 +18,10 @@ enum RequestPhase: UInt8 {
     case waiting
     case running
     case preempted
+    /// vLLM's `WAITING_FOR_REMOTE_KVS`: its blocks are being loaded from CPU memory.
+    case loading
+    /// Ended, but the CPU tier still has to do with it.
+    case ended
 }
 
 /// A request as the scheduler sees it. Source: `vllm/v1/request.py`.

@@ -13,6 +13,7 @@ struct Stepcast: ParsableCommand {
             SimulateCommand.self,
             ValidateCommand.self,
             TrainCommand.self,
+            DriftCommand.self,
             InspectCommand.self,
             ConvertCommand.self,
             ScheduleCommand.self,

@@ -41,6 +41,13 @@ func processorSeconds() -> Double {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
+/// Most memory this process has had resident, bytes.
+func peakMemoryBytes() -> Int {
+    var usage = rusage()
+    getrusage(RUSAGE_SELF, &usage)
+    return usage.ru_maxrss * 1024
+}
+
 /// CPU seconds that `body` takes: the least of `repeats` runs.
 func leastProcessorSeconds(repeats: Int = 3, _ body: () throws -> Void) rethrows -> Double {
     var least = Double.infinity

@@ -35,10 +35,12 @@ public struct EngineCore: Sendable {
         _read { yield batches[(oldest + inFlight - 1) & 1] }
     }
 
-    /// The step in flight that ends first.
-    public var oldestBatch: Batch {
-        _read { yield batches[oldest] }
-    }
+    /// Tokens of the step that was scheduled last.
+    public var newestTokens: Int { batches[(oldest + inFlight - 1) & 1].totalTokens }
+    /// Step-time inputs of the step that was scheduled last.
+    public var newestState: StepState { batches[(oldest + inFlight - 1) & 1].state }
+    /// Requests scheduled one by one in the step that was scheduled last.
+    public var newestRequests: [ScheduledRequest] { batches[(oldest + inFlight - 1) & 1].requests }
 
     /// Schedules a step if there is anything to do.
     public mutating func advance() -> Turn {

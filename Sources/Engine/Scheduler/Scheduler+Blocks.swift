@@ -2,7 +2,7 @@
 extension Scheduler {
     /// Gives a request the blocks for its first `tokens` tokens, which must be free.
     mutating func allocateBlocks(_ slot: Int32, hit: PrefixHit, tokens: Int) {
-        guard offload != nil else {
+        guard hasOffload else {
             return kv.allocate(&requests[Int(slot)].blocks, hit: hit, tokens: tokens)
         }
         offload!.blocks.beginAllocation(slot)
@@ -19,7 +19,7 @@ extension Scheduler {
     mutating func cacheBlocks(_ slot: Int32, tokens: Int, knownTokens: Int) {
         let before = Int(requests[Int(slot)].blocks.findable)
         kv.cacheBlocks(&requests[Int(slot)].blocks, tokens: tokens, knownTokens: knownTokens)
-        guard offload != nil else { return }
+        guard hasOffload else { return }
         for block in before..<max(before, Int(requests[Int(slot)].blocks.findable)) {
             let entry = kv.cell(block, of: requests[Int(slot)].blocks).block
             offload!.blocks.register(entry: entry, block: block, of: slot)
@@ -28,7 +28,7 @@ extension Scheduler {
 
     /// Frees all blocks of a request.
     mutating func freeBlocks(_ slot: Int32) {
-        if offload != nil { freeIdentities(slot) }
+        if hasOffload { freeIdentities(slot) }
         kv.free(&requests[Int(slot)].blocks)
     }
 

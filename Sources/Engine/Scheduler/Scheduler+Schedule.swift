@@ -15,17 +15,19 @@ extension Scheduler {
             scheduleRunning(into: &batch, &budget, threshold)
         }
         if batch.preempted.isEmpty {
-            if offload == nil {
+            if !hasOffload {
                 admitWaiting(into: &batch, &budget, threshold)
             } else {
                 admitWithOffload(into: &batch, &budget, threshold)
             }
         }
-        if offload != nil { planTransfers(&batch) }
+        if hasOffload {
+            planTransfers(&batch)
+            offload!.scheduledSteps += 1
+        }
         finishScheduling(&batch)
         enlist(after: batch)
         hasUnflushedFinishes = false
-        offload?.scheduledSteps += 1
         precondition(batch.totalTokens <= tokenBudget, "step: over the token budget")
         checkInvariants()
     }
@@ -86,11 +88,11 @@ extension Scheduler {
 
     /// Tokens that a running request would compute now; 0 or less to leave it out.
     func tokensToSchedule(_ slot: Int32, _ budget: Budget, _ threshold: Int) -> Int {
-        let request = requests[Int(slot)]
-        let computed = Int(request.numComputedTokens)
-        let placeholders = Int(request.placeholders)
-        if placeholders > 0 && computed + 2 - placeholders >= Int(request.maxTotalTokens) { return 0 }
-        var count = Int(request.numTokens) + placeholders - computed
+        let i = Int(slot)
+        let computed = Int(requests[i].numComputedTokens)
+        let placeholders = Int(requests[i].placeholders)
+        if placeholders > 0 && computed + 2 - placeholders >= Int(requests[i].maxTotalTokens) { return 0 }
+        var count = Int(requests[i].numTokens) + placeholders - computed
         if threshold > 0 { count = min(count, threshold) }
         return min(count, budget.least, configuration.maxModelLen - computed - 1)
     }
@@ -240,17 +242,16 @@ extension Scheduler {
         _ slot: Int32, count: Int, kind: ScheduledKind, to batch: inout Batch, _ budget: inout Budget
     ) {
         budget.spend(count)
-        let request = requests[Int(slot)]
+        let i = Int(slot)
         batch.requests.append(
             ScheduledRequest(
-                handle: RequestHandle(slot: slot, generation: request.generation), tokens: Int32(count),
-                computedTokens: request.numComputedTokens, sequence: request.sequence, kind: kind,
+                handle: RequestHandle(slot: slot, generation: requests[i].generation), tokens: Int32(count),
+                computedTokens: requests[i].numComputedTokens, sequence: requests[i].sequence, kind: kind,
                 producesToken: false))
     }
 
     /// `_update_after_schedule`: advances the computed tokens before the step runs, and sums the step up.
     private mutating func finishScheduling(_ batch: inout Batch) {
-        var state = batch.state
         for k in batch.requests.indices {
             let scheduled = batch.requests[k]
             let i = Int(scheduled.handle.slot)
@@ -261,18 +262,17 @@ extension Scheduler {
             requests[i].isPrefillChunk = isChunk
             batch.requests[k].producesToken = !isChunk
             if !isChunk && configuration.asyncScheduling { requests[i].placeholders += 1 }
-            if !isChunk { offload?.setPrefilling(scheduled.handle.slot, false) }
+            if hasOffload && !isChunk { offload!.setPrefilling(scheduled.handle.slot, false) }
             batch.totalTokens += count
             if count == 1 && computed >= Int(requests[i].promptTokens) {
-                state.addDecode(contextTokens: computed + 1)
+                batch.state.addDecode(contextTokens: computed + 1)
             } else {
-                state.addPrefill(newTokens: count, computedTokens: computed)
+                batch.state.addPrefill(newTokens: count, computedTokens: computed)
             }
         }
-        state.runningRequests = running.count
-        state.waitingRequests = waitingCount
-        state.kvBlocksTotal = usableBlocks
-        state.kvBlocksUsed = usableBlocks - freeBlocks
-        batch.state = state
+        batch.state.runningRequests = running.count
+        batch.state.waitingRequests = waitingCount
+        batch.state.kvBlocksTotal = usableBlocks
+        batch.state.kvBlocksUsed = usableBlocks - freeBlocks
     }
 }

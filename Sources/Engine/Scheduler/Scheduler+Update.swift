@@ -51,7 +51,7 @@ extension Scheduler {
             for share in batch.requests { update(share, stamp: stamp, outputs: &outputs) }
         }
         lastStamp = stamp
-        if offload != nil {
+        if hasOffload {
             offload!.processedSteps += 1
             freeDeferred()
         }

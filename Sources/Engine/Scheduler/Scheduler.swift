@@ -16,6 +16,8 @@ public struct Scheduler: Sendable {
     var kvHolding: WaitingQueue
     /// The CPU tier; nil without offload.
     var offload: KVOffloader?
+    /// Whether there is one: asked in every step, where looking into the tier itself would cost.
+    let hasOffload: Bool
     var kv: KVCacheManager
     var cohort: DecodeCohort
     /// Running requests outside the cohort, in list order.
@@ -42,6 +44,7 @@ public struct Scheduler: Sendable {
         self.configuration = configuration
         waiting = WaitingQueue(policy: configuration.policy)
         kvHolding = WaitingQueue(policy: configuration.policy)
+        hasOffload = configuration.offload != nil
         offload = configuration.offload.map { KVOffloader($0, scheduler: configuration) }
         kv = KVCacheManager(configuration: configuration)
         cohort = DecodeCohort(configuration: configuration)
@@ -63,7 +66,7 @@ public struct Scheduler: Sendable {
         running.count > 0 || waiting.count > 0 || hasUnflushedFinishes || kvHolding.count > 0 || hasTransfers
     }
     /// Whether copies to or from CPU memory are under way.
-    public var hasTransfers: Bool { offload.map { !$0.jobs.isEmpty } ?? false }
+    public var hasTransfers: Bool { hasOffload && !offload!.jobs.isEmpty }
     /// Requests in the running list.
     public var runningCount: Int { running.count }
     /// Waiting requests, those whose prefix is being loaded included.
@@ -157,7 +160,7 @@ public struct Scheduler: Sendable {
         state.stopTotalTokens = Int32(
             min(request.promptTokens + min(request.outputTokens, request.maxTokens), limit))
         kv.open(&state.blocks, for: request)
-        offload?.open(slot)
+        if hasOffload { offload!.open(slot) }
         requests[Int(slot)] = state
         waiting.append(slot, in: &requests)
         checkInvariants()
@@ -184,7 +187,7 @@ public struct Scheduler: Sendable {
 
     /// Frees what a request holds and its slot; it must be out of all queues.
     mutating func end(_ slot: Int32, isAborted: Bool) {
-        if offload != nil { return endWithOffload(slot, isAborted: isAborted) }
+        if hasOffload { return endWithOffload(slot, isAborted: isAborted) }
         kv.free(&requests[Int(slot)].blocks)
         kv.close(&requests[Int(slot)].blocks)
         requests[Int(slot)].phase = .free

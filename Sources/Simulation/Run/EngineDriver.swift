@@ -179,8 +179,8 @@ struct EngineDriver {
         flight.scheduled = time
         flight.start = max(time, acceleratorFree)
         flight.end = flight.start
-        if core.newestBatch.totalTokens > 0 {
-            flight.state = core.newestBatch.state
+        if core.newestTokens > 0 {
+            flight.state = core.newestState
             flight.index = stepCount
             stepCount += 1
             flight.seconds = stepSeconds(flight.state)
@@ -201,7 +201,7 @@ struct EngineDriver {
     }
 
     private mutating func noteAdmissions(start: Ticks, _ context: inout RunContext) {
-        for share in core.newestBatch.requests where share.kind == .new {
+        for share in core.newestRequests where share.kind == .new {
             let slot = Int(share.handle.slot)
             live[slot].record.scheduled = start
             live[slot].record.cachedTokens = Int(share.computedTokens)

@@ -57,8 +57,14 @@ import Testing
     private func check(_ command: Command) throws {
         let subcommand = command.line.split(separator: " ").dropFirst().first { !$0.hasPrefix("-") }
         if let subcommand, Self.planned.contains(String(subcommand)) {
-            try Test.cancel("stepcast \(subcommand) is planned")
+            // Fails as soon as the command works, so that it leaves the list then.
+            withKnownIssue("stepcast \(subcommand) is planned") { try runAndCompare(command) }
+        } else {
+            try runAndCompare(command)
         }
+    }
+
+    private func runAndCompare(_ command: Command) throws {
         // A folder with the package's files in reach, so that outputs do not land in the package.
         let parent =
             FileManager.default.temporaryDirectory.path + "/stepcast-readme-\(UInt64.random(in: 0...(.max)))"

@@ -34,9 +34,6 @@ import Testing
         atPath: packageRoot + "/.build-stepcast/release/stepcast")
     static let hasShared = FileManager.default.fileExists(atPath: packageRoot + "/../shared")
 
-    /// Subcommands that the README shows before they exist.
-    static let planned: Set<String> = ["simulate"]
-
     @Test func `the README shows commands`() {
         #expect(Self.commands.count >= 2)
         #expect(Self.commands.allSatisfy { $0.line.hasPrefix("./stepcast ") })
@@ -55,16 +52,6 @@ import Testing
     }
 
     private func check(_ command: Command) throws {
-        let subcommand = command.line.split(separator: " ").dropFirst().first { !$0.hasPrefix("-") }
-        if let subcommand, Self.planned.contains(String(subcommand)) {
-            // Fails as soon as the command works, so that it leaves the list then.
-            withKnownIssue("stepcast \(subcommand) is planned") { try runAndCompare(command) }
-        } else {
-            try runAndCompare(command)
-        }
-    }
-
-    private func runAndCompare(_ command: Command) throws {
         // A folder with the package's files in reach, so that outputs do not land in the package.
         let parent =
             FileManager.default.temporaryDirectory.path + "/stepcast-readme-\(UInt64.random(in: 0...(.max)))"

@@ -34,9 +34,6 @@ import Testing
         atPath: packageRoot + "/.build-stepcast/release/stepcast")
     static let hasShared = FileManager.default.fileExists(atPath: packageRoot + "/../shared")
 
-    /// Subcommands that the README shows before they exist.
-    static let planned: Set<String> = ["simulate"]
-
     @Test func `the README shows commands`() {
         #expect(Self.commands.count >= 2)
         #expect(Self.commands.allSatisfy { $0.line.hasPrefix("./stepcast ") })
@@ -55,10 +52,6 @@ import Testing
     }
 
     private func check(_ command: Command) throws {
-        let subcommand = command.line.split(separator: " ").dropFirst().first { !$0.hasPrefix("-") }
-        if let subcommand, Self.planned.contains(String(subcommand)) {
-            try Test.cancel("stepcast \(subcommand) is planned")
-        }
         // A folder with the package's files in reach, so that outputs do not land in the package.
         let parent =
             FileManager.default.temporaryDirectory.path + "/stepcast-readme-\(UInt64.random(in: 0...(.max)))"
@@ -90,6 +83,8 @@ import Testing
         process.executableURL = URL(filePath: "/bin/bash")
         process.arguments = ["-c", command]
         process.currentDirectoryURL = URL(filePath: folder)
+        // `./test` has built it; a test does not build for minutes.
+        process.environment = ProcessInfo.processInfo.environment.merging(["STEPCAST_SKIP_BUILD": "1"]) { $1 }
         // Files, not pipes: neither fills up.
         for name in ["output", "errors"] {
             _ = FileManager.default.createFile(atPath: folder + "/../" + name, contents: nil)

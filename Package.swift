@@ -105,6 +105,9 @@ let package = Package(
         .testTarget(name: "CatalogTests", dependencies: ["Catalog"], swiftSettings: strict),
         .testTarget(
             name: "WorkloadTests", dependencies: ["Workload", "ByteStreams"], swiftSettings: strict),
+        .testTarget(
+            name: "ScenariosTests", dependencies: ["Scenarios", "Catalog", "Simulation", "ServingCore"],
+            swiftSettings: strict),
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
         .testTarget(
             name: "LatencyOracleTests", dependencies: ["LatencyOracle"], swiftSettings: strict),

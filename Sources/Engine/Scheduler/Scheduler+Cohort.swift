@@ -146,16 +146,19 @@ extension Scheduler {
     // MARK: Joining
 
     /// After a step: lets requests that from now on compute one token a step join the cohort.
-    mutating func enlist(after batch: borrowing Batch) {
+    /// - Parameters:
+    ///   - shares: the requests scheduled by themselves.
+    ///   - together: whether the cohort took part in the step.
+    mutating func enlist(_ shares: [ScheduledRequest], together: Bool) {
         guard !configuration.exactSteps else { return }
-        for scheduled in batch.requests where scheduled.producesToken && canJoin(scheduled.handle.slot) {
+        for scheduled in shares where scheduled.producesToken && canJoin(scheduled.handle.slot) {
             let slot = scheduled.handle.slot
             let last = lastComputed(requests[Int(slot)])
             cohort.join(slot, &requests[Int(slot)], lastComputed: last)
         }
-        if batch.cohortStep >= 0 {
+        if together {
             individuals.removeAll { requests[Int($0)].cohortStart >= 0 }
-            for scheduled in batch.requests
+            for scheduled in shares
             where scheduled.kind != .running && requests[Int(scheduled.handle.slot)].cohortStart < 0 {
                 individuals.append(scheduled.handle.slot)
             }
@@ -190,9 +193,9 @@ extension Scheduler {
 
     /// Delivers one token to every member that was in the batch.
     /// - Returns: how many tokens that were.
-    mutating func updateCohort(from batch: borrowing Batch, stamp: Int64) -> Int {
-        guard batch.cohortStep >= 0 && batch.cohortStep != dissolvedStep else { return 0 }
-        cohort.processed = batch.cohortStep + 1
+    mutating func updateCohort(step: Int64, count: Int, stamp: Int64) -> Int {
+        guard step >= 0 && step != dissolvedStep else { return 0 }
+        cohort.processed = step + 1
         for share in leavers where isLive(share.handle) {
             let i = Int(share.handle.slot)
             requests[i].numTokens += 1
@@ -202,7 +205,7 @@ extension Scheduler {
             requests[i].lastStamp = stamp
         }
         leavers.removeAll(keepingCapacity: true)
-        return batch.cohortCount - cohort.takeLost(at: batch.cohortStep)
+        return count - cohort.takeLost(at: step)
     }
 
     /// Every request of the step that was scheduled last, those of the cohort one by one. O(running).

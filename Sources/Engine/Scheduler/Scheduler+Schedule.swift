@@ -26,7 +26,7 @@ extension Scheduler {
             offload!.scheduledSteps += 1
         }
         finishScheduling(&batch)
-        enlist(after: batch)
+        enlist(batch.requests, together: batch.cohortStep >= 0)
         hasUnflushedFinishes = false
         precondition(batch.totalTokens <= tokenBudget, "step: over the token budget")
         checkInvariants()

@@ -40,7 +40,9 @@ extension Scheduler {
         from batch: borrowing Batch, stamp: Int64, outputs: inout [Output]
     ) -> CohortOutput {
         outputs.removeAll(keepingCapacity: true)
-        let together = CohortOutput(tokens: updateCohort(from: batch, stamp: stamp), previousStamp: lastStamp)
+        let together = CohortOutput(
+            tokens: updateCohort(step: batch.cohortStep, count: batch.cohortCount, stamp: stamp),
+            previousStamp: lastStamp)
         if batch.cohortStep >= 0 && batch.cohortStep == dissolvedStep {
             // The cohort has been dissolved since: its requests are single ones now.
             let shares = (batch.requests + dissolved).sorted { $0.sequence < $1.sequence }

@@ -20,7 +20,7 @@ public struct ScenarioFile: Sendable {
         "max-concurrency", "num-prompts", "random-input-len", "random-output-len", "random-range-ratio",
         "random-prefix-len", "limit", "rate-scale", "client-timeout", "equal-lengths-share", "oracle",
         "latency",
-        "seed", "goodput", "warmup-requests", "warmup-seconds", "percentiles", "duration", "exact-steps",
+        "seed", "goodput", "warmup-requests", "warmup-seconds", "percentiles", "duration", "exact-steps", "host-memory",
     ]
 
     /// A scenario without any setting.
@@ -135,6 +135,7 @@ public struct ScenarioFile: Sendable {
             scenario.percentiles = try numbers(values, key: "percentiles", 0...100)
         }
         scenario.horizon = try number("duration", 0...1e9)
+        scenario.hostMemory = try number("host-memory", 0...1e9).map { $0 * 1_073_741_824 }
         if case .bool(let value)? = root["exact-steps"] { scenario.exactSteps = value }
         return scenario
     }

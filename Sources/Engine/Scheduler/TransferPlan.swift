@@ -39,6 +39,9 @@ public struct TransferPlan: Sendable, Equatable {
     /// Chunks in CPU memory, those being written included.
     public var residentChunks = 0
 
+    /// Whether any copy is asked for.
+    public var hasJobs: Bool { !loads.isEmpty || !stores.isEmpty }
+
     /// Nothing to copy.
     public init() {}
 

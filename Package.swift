@@ -93,11 +93,12 @@ let package = Package(
         .testTarget(name: "CatalogTests", dependencies: ["Catalog"], swiftSettings: strict),
         .testTarget(
             name: "WorkloadTests", dependencies: ["Workload", "ByteStreams"], swiftSettings: strict),
-        .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
+        .testTarget(name: "EngineTests", dependencies: ["Engine", "ServingCore"], swiftSettings: strict),
         .testTarget(
             name: "LatencyOracleTests", dependencies: ["LatencyOracle"], swiftSettings: strict),
         .testTarget(
-            name: "SimulationTests", dependencies: ["Simulation", "ServingCore"],
+            name: "SimulationTests",
+            dependencies: ["Simulation", "ServingCore", "Engine", "LatencyOracle", "Workload"],
             swiftSettings: strict),
         .testTarget(
             name: "ReportsTests", dependencies: ["Reports", "Simulation", "ServingCore", "ByteStreams"],

@@ -81,7 +81,8 @@ extension Deployment {
         var warnings: [String] = []
         if memory.groups.count > 1 || memory.groups.first?.span.window != nil {
             warnings.append(
-                "KV offload is modelled for layers that attend to the whole context; \(model.name) has others")
+                "KV offload is modelled for layers that attend to the whole context; \(model.name) has others"
+            )
         }
         return warnings
     }

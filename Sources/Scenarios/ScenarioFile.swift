@@ -20,7 +20,8 @@ public struct ScenarioFile: Sendable {
         "max-concurrency", "num-prompts", "random-input-len", "random-output-len", "random-range-ratio",
         "random-prefix-len", "limit", "rate-scale", "client-timeout", "equal-lengths-share", "oracle",
         "latency",
-        "seed", "goodput", "warmup-requests", "warmup-seconds", "percentiles", "duration", "exact-steps", "host-memory",
+        "seed", "goodput", "warmup-requests", "warmup-seconds", "percentiles", "duration", "exact-steps",
+        "host-memory",
     ]
 
     /// A scenario without any setting.

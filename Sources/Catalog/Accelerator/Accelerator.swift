@@ -64,7 +64,8 @@ public struct Accelerator: Sendable, Equatable {
         let known: Set<String> = [
             "name", "aliases", "bf16_flops", "fp8_flops", "fp4_flops", "int8_ops", "memory_bandwidth",
             "memory_bytes",
-            "interconnect", "interconnect_bandwidth", "interconnect_latency", "host_link_bandwidth", "host_link_latency",
+            "interconnect", "interconnect_bandwidth", "interconnect_latency", "host_link_bandwidth",
+            "host_link_latency",
             "gpus_per_node",
             "sm", "price_per_hour", "source",
         ]

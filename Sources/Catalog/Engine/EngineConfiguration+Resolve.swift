@@ -265,7 +265,8 @@ extension EngineConfiguration {
         }
         if let threshold = try extra?.count("store_threshold", in: 0...Int(Int32.max)), threshold > 1 {
             throw InvalidInput(
-                .usage, field: "--kv-transfer-config store_threshold", value: "\(threshold)", "is not modelled",
+                .usage, field: "--kv-transfer-config store_threshold", value: "\(threshold)",
+                "is not modelled",
                 accepted: "0 or 1")
         }
         var offload = ResolvedEngine.KVOffload(

@@ -8,6 +8,14 @@ public struct TransferJob: Sendable, Equatable {
     public var chunks: [Int]
     /// GPU blocks that are copied.
     public var blocks: Int
+
+    /// The copy of `blocks` blocks that make up `chunks`.
+    public init(id: Int, request: Int, chunks: [Int], blocks: Int) {
+        self.id = id
+        self.request = request
+        self.chunks = chunks
+        self.blocks = blocks
+    }
 }
 
 /// What one step has the workers copy between GPU and CPU memory: vLLM's `OffloadingConnectorMetadata`.

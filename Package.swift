@@ -108,7 +108,7 @@ let package = Package(
         .testTarget(
             name: "ScenariosTests", dependencies: ["Scenarios", "Catalog", "Simulation", "ServingCore"],
             swiftSettings: strict),
-        .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
+        .testTarget(name: "EngineTests", dependencies: ["Engine", "ServingCore"], swiftSettings: strict),
         .testTarget(
             name: "LatencyOracleTests", dependencies: ["LatencyOracle"], swiftSettings: strict),
         .testTarget(

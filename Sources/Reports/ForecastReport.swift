@@ -34,6 +34,7 @@ public func forecastReport(_ result: SimulationResult, _ options: ReportOptions 
             + "a step running \(percentage(metrics.busyShare)) of the time, \(grouped(result.steps)) steps")
     line("KV cache:", kvCacheLine(result))
     line("Prefix cache:", prefixCacheLine(result))
+    if let offload = result.offload { for row in offloadLines(offload) { line(row.label, row.value) } }
     if result.preemptions > 0 {
         line(
             "Preemptions:",

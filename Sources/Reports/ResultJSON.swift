@@ -56,6 +56,7 @@ public func resultJSON(
 
 private func stepcastMembers(_ result: SimulationResult) -> [(key: String, value: JSONValue)] {
     let metrics = result.metrics
+    let offload = result.offload.map { [("kv_offload", offloadJSON($0))] } ?? []
     return [
         ("version", .string(stepcastVersion)),
         ("seed", .unsigned(result.seed)),
@@ -102,6 +103,7 @@ private func stepcastMembers(_ result: SimulationResult) -> [(key: String, value
                 ("prefix_cache_hit_rate", .number(result.prefixCacheHitRate)),
             ])
         ),
+    ] + offload + [
         ("timeline", timeline(metrics.timeline)),
         (
             "oracle",

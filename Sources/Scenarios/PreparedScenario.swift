@@ -55,6 +55,11 @@ public struct PreparedScenario: Sendable {
             .init("async-scheduling", String(engine.asyncScheduling)),
             .init("scheduling-policy", engine.schedulingPolicy.rawValue),
         ]
+        if let offload = engine.kvOffload {
+            result.engine.append(.init("kv-offloading-size", "\(offload.cpuBytes / 1_073_741_824)"))
+            result.offload?.cpuBytes = offload.cpuBytes
+            result.warnings += deployment.offloadWarnings
+        }
         result.warnings += requests.warnings
         return result
     }

@@ -59,6 +59,8 @@ public struct Scenario: Sendable {
     public var percentiles: [Double] = [50, 90, 95, 99]
     /// Simulated seconds after which the run is cut; nil for none.
     public var horizon: Double?
+    /// Bytes of host memory; nil if unknown. Offloading that needs more is refused.
+    public var hostMemory: Double?
     /// Whether every request is visited in every step.
     public var exactSteps = false
 
@@ -104,10 +106,7 @@ public struct Scenario: Sendable {
     ) throws -> PreparedScenario {
         let resolved = deployment.engine
         let facts = deployment.facts()
-        guard resolved.kvOffload == nil else {
-            throw InvalidInput(
-                .usage, field: "--kv-offloading-size", "is not modelled yet", accepted: "no KV offloading")
-        }
+        try deployment.checkHostMemory(hostMemory)
         let engines = resolved.layout.dataParallelSize
         if engines > 1 && facts.experts > 0 {
             throw InvalidInput(
@@ -119,6 +118,8 @@ public struct Scenario: Sendable {
             scheduler: resolved.schedulerConfiguration(numBlocks: facts.kvBlocks + 1),
             oracle: try oracle.compile(for: facts))
         configuration.scheduler.exactSteps = exactSteps
+        configuration.scheduler.offload = try deployment.offloadConfiguration(facts)
+        if configuration.scheduler.offload != nil { configuration.hostLink = deployment.hostLink(facts) }
         configuration.latency = latency
         configuration.engines = engines
         configuration.seed = seed

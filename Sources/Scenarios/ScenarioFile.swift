@@ -21,6 +21,7 @@ public struct ScenarioFile: Sendable {
         "random-prefix-len", "limit", "rate-scale", "client-timeout", "equal-lengths-share", "oracle",
         "latency",
         "seed", "goodput", "warmup-requests", "warmup-seconds", "percentiles", "duration", "exact-steps",
+        "host-memory",
     ]
 
     /// A scenario without any setting.
@@ -135,6 +136,7 @@ public struct ScenarioFile: Sendable {
             scenario.percentiles = try numbers(values, key: "percentiles", 0...100)
         }
         scenario.horizon = try number("duration", 0...1e9)
+        scenario.hostMemory = try number("host-memory", 0...1e9).map { $0 * 1_073_741_824 }
         if case .bool(let value)? = root["exact-steps"] { scenario.exactSteps = value }
         return scenario
     }

@@ -24,6 +24,8 @@ public struct Accelerator: Sendable, Equatable {
     public var interconnectLatency: Double
     /// Host link bandwidth in one direction, bytes/s.
     public var hostLinkBandwidth: Double
+    /// Seconds from the submission of a copy over the host link to its first byte.
+    public var hostLinkLatency: Double = 1e-5
     /// GPUs in one node.
     public var gpusPerNode: Int
     /// Compute capability times ten: 80, 89, 90, 100, 103, 120.
@@ -63,6 +65,7 @@ public struct Accelerator: Sendable, Equatable {
             "name", "aliases", "bf16_flops", "fp8_flops", "fp4_flops", "int8_ops", "memory_bandwidth",
             "memory_bytes",
             "interconnect", "interconnect_bandwidth", "interconnect_latency", "host_link_bandwidth",
+            "host_link_latency",
             "gpus_per_node",
             "sm", "price_per_hour", "source",
         ]
@@ -85,6 +88,7 @@ public struct Accelerator: Sendable, Equatable {
         interconnectBandwidth =
             try reader.number("interconnect_bandwidth", in: 1e6...1e16) ?? hostLinkBandwidth
         interconnectLatency = try reader.number("interconnect_latency", in: 0...1) ?? 1e-5
+        hostLinkLatency = try reader.number("host_link_latency", in: 0...1) ?? 1e-5
         gpusPerNode = try reader.count("gpus_per_node", in: 1...100_000) ?? 8
         smVersion = try reader.requiredCount("sm", in: 10...1000)
         pricePerHour = try reader.number("price_per_hour", in: 0...1e9)

@@ -301,8 +301,23 @@ extension EngineConfiguration {
                 .usage, field: "--kv-transfer-config", "has no cpu_bytes_to_use in kv_connector_extra_config",
                 accepted: "bytes of CPU memory")
         }
-        return ResolvedEngine.KVOffload(
+        if let threshold = try extra?.count("store_threshold", in: 0...Int(Int32.max)), threshold > 1 {
+            throw InvalidInput(
+                .usage, field: "--kv-transfer-config store_threshold", value: "\(threshold)",
+                "is not modelled",
+                accepted: "0 or 1")
+        }
+        var offload = ResolvedEngine.KVOffload(
             cpuBytes: bytes, blockSize: try extra?.count("block_size", in: 1...65536),
             promptOnly: try extra?.bool("offload_prompt_only") ?? true)
+        if let name = try extra?.string("eviction_policy") {
+            guard let policy = ResolvedEngine.KVOffload.EvictionPolicy(rawValue: name) else {
+                throw InvalidInput(
+                    .usage, field: "--kv-transfer-config eviction_policy", value: name, "is not a policy",
+                    accepted: "lru or arc")
+            }
+            offload.evictionPolicy = policy
+        }
+        return offload
     }
 }

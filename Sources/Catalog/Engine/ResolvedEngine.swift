@@ -71,5 +71,15 @@ public struct ResolvedEngine: Sendable, Equatable {
         public var blockSize: Int?
         /// Whether only prompts are offloaded.
         public var promptOnly: Bool
+        /// Which chunks give way when the memory is full.
+        public var evictionPolicy = EvictionPolicy.lru
+
+        /// `eviction_policy`.
+        public enum EvictionPolicy: String, Sendable, CaseIterable {
+            /// Least recently used first.
+            case lru
+            /// Adaptive replacement cache.
+            case arc
+        }
     }
 }

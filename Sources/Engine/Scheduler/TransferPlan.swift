@@ -8,6 +8,14 @@ public struct TransferJob: Sendable, Equatable {
     public var chunks: [Int]
     /// GPU blocks that are copied.
     public var blocks: Int
+
+    /// The copy of `blocks` blocks that make up `chunks`.
+    public init(id: Int, request: Int, chunks: [Int], blocks: Int) {
+        self.id = id
+        self.request = request
+        self.chunks = chunks
+        self.blocks = blocks
+    }
 }
 
 /// What one step has the workers copy between GPU and CPU memory: vLLM's `OffloadingConnectorMetadata`.
@@ -38,6 +46,9 @@ public struct TransferPlan: Sendable, Equatable {
     public var refusedStores = 0
     /// Chunks in CPU memory, those being written included.
     public var residentChunks = 0
+
+    /// Whether any copy is asked for.
+    public var hasJobs: Bool { !loads.isEmpty || !stores.isEmpty }
 
     /// Nothing to copy.
     public init() {}

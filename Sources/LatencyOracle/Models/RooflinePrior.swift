@@ -31,7 +31,6 @@ enum RooflinePrior {
         Coefficient(feature: "all_reduce_latency", value: 0.4),
         Coefficient(feature: "all_reduce_hops", value: 0.02),
         Coefficient(feature: "expert_all_to_all", value: 1.3),
-        Coefficient(feature: "host_link_transfer", value: 1.2),
         Coefficient(feature: "offloaded_weight_read", value: 1.2),
     ]
 

@@ -42,6 +42,8 @@ public struct SimulationResult: Equatable, Sendable {
     public var prefixCacheHits = 0
     /// Preemptions, all requests.
     public var preemptions = 0
+    /// The CPU tier of the KV cache; nil without one.
+    public var offload: OffloadMetrics?
     /// Seed of every random stream.
     public var seed: UInt64 = 0
 

@@ -13,6 +13,8 @@ struct EngineDriver {
         /// Nothing to do until a request arrives.
         case asleep
         case schedule
+        /// Nothing to compute, but copies under way: look again when they may be complete.
+        case poll
         /// The output of the oldest step in flight is due.
         case update
     }
@@ -30,6 +32,8 @@ struct EngineDriver {
         var record = RequestRecord()
         var session: Int32 = -1
         var handle = RequestHandle.none
+        /// Tokens that were found in GPU memory before others were loaded; -1 if none were.
+        var localTokens: Int32 = -1
     }
 
     /// When its next event is due; `.max` when none is.
@@ -51,12 +55,19 @@ struct EngineDriver {
     private var acceleratorFree: Ticks = 0
     private var outputs: [Scheduler.Output] = []
     private var stepCount = 0
+    /// Copies to and from host memory; nil without offload.
+    private(set) var transfers: KVTransfers?
 
     init(_ configuration: SimulationConfiguration, number: Int) {
         core = EngineCore(configuration: configuration.scheduler)
         self.number = number
         oracle = configuration.oracle
         latency = configuration.latency
+        if configuration.scheduler.offload != nil {
+            var link = HostLinkConfiguration(bandwidth: .infinity, bytesPerBlock: 0)
+            link.latency = 0
+            transfers = KVTransfers(configuration.hostLink ?? link)
+        }
         noise = RandomStream(seed: configuration.seed, purpose: "step noise", index: UInt64(number))
         switch configuration.latency {
         case .quantile(let probability):
@@ -81,6 +92,8 @@ struct EngineDriver {
         if phase == .asleep {
             phase = .schedule
             nextEvent = max(inbox[0].time, acceleratorFree)
+        } else if phase == .poll {
+            nextEvent = min(nextEvent, inbox[0].time)
         }
     }
 
@@ -145,7 +158,8 @@ struct EngineDriver {
         switch phase {
         case .asleep: break
         case .update: update(at: time, &context)
-        case .schedule:
+        case .schedule, .poll:
+            phase = .schedule
             takeIn(until: time, &context)
             schedule(at: time, &context)
         }
@@ -178,6 +192,13 @@ struct EngineDriver {
         flight.engine = number
         flight.scheduled = time
         flight.start = max(time, acceleratorFree)
+        if transfers != nil {
+            flight.start = transfers!.begin(core.newestBatch.transfers, start: flight.start)
+            flight.beganTransfers = core.newestBatch.transfers.hasJobs
+            for hit in core.newestBatch.transfers.externalHits {
+                live[Int(hit.handle.slot)].localTokens = Int32(hit.localTokens)
+            }
+        }
         flight.end = flight.start
         if core.newestTokens > 0 {
             flight.state = core.newestState
@@ -186,6 +207,7 @@ struct EngineDriver {
             flight.seconds = stepSeconds(flight.state)
             flight.end = flight.start + max(Ticks(seconds: flight.seconds), 1)
             acceleratorFree = flight.end
+            transfers?.readWeights(at: flight.start)
             noteAdmissions(start: flight.start, &context)
         }
         flights[flightCount] = flight
@@ -206,7 +228,13 @@ struct EngineDriver {
             live[slot].record.scheduled = start
             live[slot].record.cachedTokens = Int(share.computedTokens)
             context.prefixCacheQueries += live[slot].record.promptTokens
-            context.prefixCacheHits += Int(share.computedTokens)
+            let local = live[slot].localTokens
+            if local < 0 {
+                context.prefixCacheHits += Int(share.computedTokens)
+            } else {
+                context.prefixCacheHits += Int(local)
+                context.externalCacheHits += Int(share.computedTokens - local)
+            }
         }
     }
 
@@ -217,6 +245,13 @@ struct EngineDriver {
         let isEmpty = flight.end == flight.start
         if !isEmpty { context.finishedStep(flight) }
         let together = core.update(stamp: time, outputs: &outputs)
+        var hasNews = false
+        if transfers != nil {
+            // A step's workers report what is complete at its end.
+            let done = transfers!.complete(by: isEmpty ? time : flight.end)
+            core.completeTransfers(done)
+            hasNews = !done.isEmpty || flight.beganTransfers
+        }
         let tokens = together.tokens + outputs.count
         if tokens > 0 { context.collector.delivered(tokens, at: time) }
         // All tokens that follow one of the update before have the same gap, however they were scheduled.
@@ -234,6 +269,14 @@ struct EngineDriver {
         }
         phase = .schedule
         nextEvent = time
+        if isEmpty, let transfers, core.scheduler.hasTransfers,
+            !flights[..<flightCount].contains(where: { $0.end > time })
+        {
+            phase = .poll
+            let poll = hasNews ? time + KVTransfers.pollInterval : transfers.nextPoll(after: time)
+            nextEvent = min(poll, max(time, inbox.first?.time ?? .max))
+            return
+        }
         // A queue whose head can never be admitted moves only when a request arrives or gives up.
         if isEmpty && flightCount == 0 && core.scheduler.runningCount == 0 && core.scheduler.waitingCount > 0
         {

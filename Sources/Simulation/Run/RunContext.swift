@@ -16,6 +16,7 @@ struct RunContext {
     var collector: MetricsCollector
     var prefixCacheQueries = 0
     var prefixCacheHits = 0
+    var externalCacheHits = 0
     var preemptions = 0
     var steps = 0
     var lastEvent: Ticks = 0

@@ -24,6 +24,8 @@ public struct SimulationConfiguration: Sendable {
     public var latency = LatencyMode.mean
     /// Data-parallel engines behind vLLM's internal load balancer.
     public var engines = 1
+    /// What copies to and from host memory take; read only if the scheduler has `offload`. Nil: no time at all.
+    public var hostLink: HostLinkConfiguration?
     /// Seed of every random stream.
     public var seed: UInt64 = 0
     /// Nothing happens after this moment; requests still alive then are reported as unfinished.
@@ -58,6 +60,8 @@ public struct StepRecord: Equatable, Sendable {
     public var seconds = 0.0
     /// What it computed.
     public var state = StepState()
+    /// Whether copies to or from host memory were asked for in it.
+    var beganTransfers = false
 
     /// An empty step.
     public init() {}

@@ -122,7 +122,25 @@ public struct SimulationRun {
         result.prefixCacheQueries = context.prefixCacheQueries
         result.prefixCacheHits = context.prefixCacheHits
         result.preemptions = context.preemptions
+        result.offload = offloadMetrics()
         result.seed = configuration.seed
         return result
+    }
+
+    private func offloadMetrics() -> OffloadMetrics? {
+        guard let offload = configuration.scheduler.offload else { return nil }
+        var metrics = OffloadMetrics()
+        metrics.cpuChunks = offload.cpuChunks
+        metrics.blocksPerChunk = offload.blocksPerChunk
+        metrics.promptTokens = context.prefixCacheQueries
+        metrics.gpuHitTokens = context.prefixCacheHits
+        metrics.cpuHitTokens = context.externalCacheHits
+        for engine in engines { metrics.transfers.add(engine.transfers?.metrics ?? KVTransferMetrics()) }
+        let time = context.lastEvent.seconds * Double(engines.count)
+        if time > 0 {
+            metrics.linkUtilizationToDevice = metrics.transfers.busyToDevice.seconds / time
+            metrics.linkUtilizationToHost = metrics.transfers.busyToHost.seconds / time
+        }
+        return metrics
     }
 }

@@ -72,6 +72,9 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "Stop after this many simulated seconds.")
     var duration: Double?
 
+    @Option(help: "GiB of host memory; offloading that needs more is refused.")
+    var hostMemory: Double?
+
     @Option(help: "Seconds after which a client gives up.")
     var clientTimeout: Double?
 
@@ -142,6 +145,9 @@ struct SimulateCommand: ParsableCommand {
         if let duration { scenario.horizon = try atLeastZero(duration, "--duration") }
         if let clientTimeout { scenario.clientTimeout = try atLeastZero(clientTimeout, "--client-timeout") }
         scenario.percentiles = try percentiles()
+        if let hostMemory {
+            scenario.hostMemory = try atLeastZero(hostMemory, "--host-memory") * 1_073_741_824
+        }
         if exactSteps { scenario.exactSteps = true }
         return scenario
     }

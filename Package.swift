@@ -88,6 +88,16 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "QuantileBenchmark", dependencies: ["OracleTraining", "ServingCore"],
+            path: "Benchmarks/QuantileBenchmark", swiftSettings: strict),
+        .executableTarget(
+            name: "EnsembleBenchmark",
+            dependencies: ["OracleTraining", "LatencyOracle", "Catalog", "ByteStreams", "ServingCore"],
+            path: "Benchmarks/EnsembleBenchmark", swiftSettings: strict),
+        .executableTarget(
+            name: "workload-benchmark", dependencies: ["ServingCore", "Workload"],
+            path: "Benchmarks/WorkloadBenchmark", swiftSettings: strict),
         .testTarget(name: "ServingCoreTests", dependencies: ["ServingCore"], swiftSettings: strict),
         .testTarget(
             name: "ByteStreamsTests", dependencies: ["ByteStreams", "CZstd", "ServingCore"],
@@ -99,7 +109,8 @@ let package = Package(
         .testTarget(
             name: "LatencyOracleTests", dependencies: ["LatencyOracle"], swiftSettings: strict),
         .testTarget(
-            name: "SimulationTests", dependencies: ["Simulation", "ServingCore"],
+            name: "SimulationTests",
+            dependencies: ["Simulation", "ServingCore", "Workload", "Engine", "LatencyOracle"],
             swiftSettings: strict),
         .testTarget(
             name: "ReportsTests", dependencies: ["Reports", "Simulation", "ServingCore", "ByteStreams"],

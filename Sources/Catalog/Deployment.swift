@@ -40,8 +40,17 @@ public struct Deployment: Sendable, Equatable {
         version: EngineVersion = .latest
     ) throws {
         var model = model
-        if let method = configuration.quantization, model.quantization == nil, method.lowercased() != "none" {
-            model.quantization = try Quantization.online(method)
+        if let method = configuration.quantization, method.lowercased() != "none" {
+            if let checkpoint = model.quantization {
+                guard checkpoint.answers(to: method) else {
+                    throw InvalidInput(
+                        .usage, field: "--quantization", value: method,
+                        "is refused: Quantization method specified in the model config (\(checkpoint.method)) does not match the quantization method specified in the `quantization` argument (\(method)).",
+                        accepted: "leaving it out")
+                }
+            } else {
+                model.quantize(try Quantization.online(method))
+            }
         }
         var engine = try configuration.resolve(model: model, accelerator: accelerator, version: version)
         model.dtype = engine.dtype

@@ -29,6 +29,13 @@ public struct TextTable: Sendable {
     /// A table without rows.
     public init(_ columns: [Column]) { self.columns = columns }
 
+    /// A table without rows whose columns have these titles; those in `rightAligned` hold numbers.
+    public init(_ titles: [String], rightAligned: Set<Int> = []) {
+        columns = titles.enumerated().map {
+            Column($0.element, rightAligned.contains($0.offset) ? .right : .left)
+        }
+    }
+
     /// Adds a row; missing cells are empty.
     public mutating func add(_ cells: String...) { add(cells) }
 

@@ -10,9 +10,17 @@ struct Stepcast: ParsableCommand {
         abstract: "Forecast what a vLLM deployment will do, without a GPU.",
         version: stepcastVersion,
         subcommands: [
-            SimulateCommand.self, TrainCommand.self, ValidateCommand.self, ScheduleCommand.self, ModelsCommand.self,
+            SimulateCommand.self,
+            ValidateCommand.self,
+            TrainCommand.self,
+            DriftCommand.self,
+            InspectCommand.self,
+            ConvertCommand.self,
+            ScheduleCommand.self,
+            ModelsCommand.self,
             GPUsCommand.self,
             WorkloadsCommand.self,
+            OraclesCommand.self,
         ])
 
     /// Runs the command line; every error becomes one line on standard error and the status that belongs to it.

@@ -21,7 +21,6 @@ struct SchedulerConformanceTests {
         let text = try String(contentsOf: recordingFolder.appending(path: name), encoding: .utf8)
         let lines = text.split(separator: "\n")
         let scenario = try JSONDecoder().decode(SchedulerScenario.self, from: Data(lines[0].utf8))
-        if scenario.config.offload != nil, scenario.config.offload != .null { return }
         try scenario.validate(source: name)
         let objects = try lines.dropFirst().map {
             try JSONDecoder().decode([String: JSONValue].self, from: Data($0.utf8))

@@ -120,12 +120,50 @@ struct QuantileSample {
         let sample = QuantileSample(rows: 400, columns: 4, seed: 9)
         let regression = try sample.regression()
         let free = regression.fit(tau: 0.5)
-        #expect(regression.fit(tau: 0.5, penalty: 1).coefficients == [0, 0, 0, 0])
+        #expect(regression.fit(tau: 0.5, restraint: .init(penalty: 1)).coefficients == [0, 0, 0, 0])
         let edge = regression.largestPenalty(tau: 0.5)
-        #expect(regression.fit(tau: 0.5, penalty: edge * 1.01).coefficients == [0, 0, 0, 0])
-        #expect(regression.fit(tau: 0.5, penalty: edge * 0.9).coefficients != [0, 0, 0, 0])
-        let slight = regression.fit(tau: 0.5, penalty: 1e-9)
+        #expect(
+            regression.fit(tau: 0.5, restraint: .init(penalty: edge * 1.01)).coefficients == [0, 0, 0, 0])
+        #expect(regression.fit(tau: 0.5, restraint: .init(penalty: edge * 0.9)).coefficients != [0, 0, 0, 0])
+        let slight = regression.fit(tau: 0.5, restraint: .init(penalty: 1e-9))
         #expect(abs(slight.objective - free.objective) < 1e-6 * free.objective)
+    }
+
+    @Test(arguments: [(80, 3), (800, 6), (9000, 5)])
+    func `non-negative fits are optimal under their constraint`(rows: Int, columns: Int) throws {
+        var sample = QuantileSample(rows: rows, columns: columns, seed: 21)
+        // The second column works the wrong way, so its constraint binds.
+        for i in 0..<rows { sample.y[i] -= 5 * sample.x[i * columns + 1] }
+        let regression = try sample.regression()
+        for tau in [0.1, 0.5, 0.9] {
+            let fit = regression.fit(tau: tau, restraint: .init(nonNegative: true))
+            #expect(fit.certified)
+            #expect(fit.intercept >= -1e-9 && fit.coefficients.allSatisfy { $0 >= -1e-9 })
+            #expect(fit.coefficients[1] < 1e-9)
+            // No feasible neighbour is better.
+            let best = loss(sample, fit, tau)
+            for j in -1..<columns {
+                for change in [-1e-4, 1e-4] {
+                    var other = fit
+                    if j < 0 { other.intercept += change } else { other.coefficients[j] += change }
+                    if other.intercept < 0 || other.coefficients.contains(where: { $0 < 0 }) { continue }
+                    #expect(loss(sample, other, tau) >= best * (1 - 1e-12))
+                }
+            }
+        }
+        let joint = try NonCrossing.fit(
+            regression, taus: [0.1, 0.5, 0.9], restraint: .init(nonNegative: true))
+        #expect(joint.certified)
+        for fit in joint.fits { #expect(fit.coefficients.allSatisfy { $0 >= -1e-9 }) }
+    }
+
+    private func loss(_ sample: QuantileSample, _ fit: QuantileFit, _ tau: Double) -> Double {
+        var sum = 0.0
+        for i in 0..<sample.rows {
+            let r = sample.y[i] - fit(sample.x[i * sample.columns..<(i + 1) * sample.columns])
+            sum += max(tau * r, (tau - 1) * r)
+        }
+        return sum
     }
 
     @Test func `the path keeps what helps on groups left out`() throws {

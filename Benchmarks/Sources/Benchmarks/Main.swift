@@ -5,7 +5,7 @@
 #endif
 
 /// Every benchmark; a new one is a file of its own and a line here.
-let benchmarks: [Benchmark] = [metricsBenchmark]
+let benchmarks: [Benchmark] = [metricsBenchmark, stepTraceBenchmark]
 
 @main struct Main {
     static func main() throws {

@@ -28,19 +28,8 @@ public enum ConfigValue: Sendable, Equatable {
     /// Reads JSON text, accepting what Python's `json` writes beyond the standard (`Infinity`, `NaN`).
     /// - Throws: `InvalidInput` with the line at fault.
     public static func parse(json bytes: [UInt8], source: String) throws -> ConfigValue {
-        let decoder = JSONDecoder()
-        decoder.allowsJSON5 = true
-        do {
-            return try decoder.decode(ConfigValue.self, from: Data(bytes))
-        } catch {
-            var problem = "is not readable JSON"
-            if case DecodingError.dataCorrupted(let context) = error {
-                // The underlying error says where ("around line 3, column 7"); its text is the only way to it.
-                let detail = context.underlyingError.map { "\($0)" } ?? context.debugDescription
-                if let text = Self.quoted(in: detail) { problem += ": \(text)" }
-            }
-            throw InvalidInput(source: source, problem, accepted: "a JSON object")
-        }
+        var text = JSONText(bytes, source: source)
+        return try text.value()
     }
 
     /// Reads YAML text of one document; a tagged or anchored value means what YAML 1.1 says.
@@ -110,13 +99,6 @@ public enum ConfigValue: Sendable, Equatable {
         }
     }
 
-    /// The text between the first pair of double quotes, without its end stop.
-    private static func quoted(in text: String) -> String? {
-        let parts = text.split(separator: "\"", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count == 3 else { return nil }
-        return parts[1].hasSuffix(".") ? String(parts[1].dropLast()) : String(parts[1])
-    }
-
     /// The value as a message shows it, shortened.
     public var text: String {
         switch self {
@@ -128,44 +110,6 @@ public enum ConfigValue: Sendable, Equatable {
         case .array(let values): values.isEmpty ? "[]" : "[\(values[0].text)\(values.count > 1 ? ", …" : "")]"
         case .object: "{…}"
         }
-    }
-}
-
-extension ConfigValue: Decodable {
-    /// Reads whatever comes.
-    public init(from decoder: any Decoder) throws {
-        if let keyed = try? decoder.container(keyedBy: AnyKey.self) {
-            var object: [String: ConfigValue] = [:]
-            for key in keyed.allKeys {
-                object[key.stringValue] = try keyed.decode(ConfigValue.self, forKey: key)
-            }
-            self = .object(object)
-        } else if var list = try? decoder.unkeyedContainer() {
-            var values: [ConfigValue] = []
-            while !list.isAtEnd { values.append(try list.decode(ConfigValue.self)) }
-            self = .array(values)
-        } else {
-            let single = try decoder.singleValueContainer()
-            if single.decodeNil() {
-                self = .null
-            } else if let value = try? single.decode(String.self) {
-                self = .string(value)
-            } else if let value = try? single.decode(Bool.self) {
-                self = .bool(value)
-            } else if let value = try? single.decode(Int.self) {
-                self = .integer(value)
-            } else {
-                // A number that not even a double holds, such as 1e999, is infinite.
-                self = .number((try? single.decode(Double.self)) ?? .infinity)
-            }
-        }
-    }
-
-    private struct AnyKey: CodingKey {
-        var stringValue: String
-        var intValue: Int? { nil }
-        init(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { nil }
     }
 }
 

@@ -9,6 +9,7 @@ extension EngineConfiguration {
     public func resolve(
         model architecture: ModelArchitecture, accelerator: Accelerator, version: EngineVersion = .latest
     ) throws -> ResolvedEngine {
+        try checkRanges()
         let layout = ParallelLayout(
             tensorParallelSize: tensorParallelSize ?? 1, dataParallelSize: dataParallelSize ?? 1,
             expertParallel: (enableExpertParallel ?? false) && architecture.mixtureOfExperts != nil)
@@ -41,6 +42,42 @@ extension EngineConfiguration {
             hybridKVCacheManager: !(disableHybridKVCacheManager ?? false), kvOffload: try offload(),
             cpuOffloadBytes: (cpuOffloadGB ?? 0) * 1_073_741_824, seed: seed ?? 0,
             withoutEffect: withoutEffect)
+    }
+
+    /// What `set` checks, for values that were set otherwise.
+    private func checkRanges() throws {
+        let counts: [(String, Int?)] = [
+            ("--tensor-parallel-size", tensorParallelSize), ("--data-parallel-size", dataParallelSize),
+            ("--max-num-batched-tokens", maxNumBatchedTokens), ("--max-num-seqs", maxNumSeqs),
+            ("--max-num-active-seqs", maxNumActiveSeqs),
+            ("--max-num-scheduled-tokens", maxNumScheduledTokens),
+            ("--num-gpu-blocks-override", numGPUBlocksOverride),
+            ("--kv-cache-memory-bytes", kvCacheMemoryBytes),
+            ("--block-size", blockSize),
+        ]
+        for (name, value) in counts {
+            guard let value, value < 1 || value > 1 << 50 else { continue }
+            throw InvalidInput(
+                .usage, field: name, value: "\(value)", "is out of range",
+                accepted: "a whole number of at least 1")
+        }
+        if case .tokens(let tokens)? = maxModelLen, tokens < 1 {
+            throw InvalidInput(
+                .usage, field: "--max-model-len", value: "\(tokens)", "is out of range",
+                accepted: "at least 1, or auto")
+        }
+        if let share = gpuMemoryUtilization, !(share > 0 && share <= 1) {
+            throw InvalidInput(
+                .usage, field: "--gpu-memory-utilization", value: "\(share)",
+                "is not a share of the GPU's memory",
+                accepted: "more than 0, at most 1")
+        }
+        if let parallel = tensorParallelSize, parallel > 4096 {
+            throw InvalidInput(.usage, field: "--tensor-parallel-size", value: "\(parallel)", "is too large")
+        }
+        if let parallel = dataParallelSize, parallel > 4096 {
+            throw InvalidInput(.usage, field: "--data-parallel-size", value: "\(parallel)", "is too large")
+        }
     }
 
     private static func checkDivisible(_ model: ModelArchitecture, _ layout: ParallelLayout) throws {
@@ -208,7 +245,8 @@ extension EngineConfiguration {
             return Array(Set(sizes.filter { $0 <= tokens })).sorted()
         }
         let ceiling = version > .v015 && accelerator.isDataCenterBlackwell ? 1024 : 512
-        let largest = min(maxCudagraphCaptureSize ?? min(2 * sequences, ceiling), tokens)
+        let largest = min(
+            maxCudagraphCaptureSize ?? (sequences < ceiling ? min(2 * sequences, ceiling) : ceiling), tokens)
         var sizes = [1, 2, 4] + stride(from: 8, to: 256, by: 8)
         if performanceMode == .interactivity { sizes += 1...32 }
         if largest >= 256 { sizes += stride(from: 256, through: largest, by: 16) }

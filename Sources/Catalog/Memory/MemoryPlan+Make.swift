@@ -159,7 +159,7 @@ extension MemoryPlan {
         return (groups, max(1, page * Double(perGroup)))
     }
 
-    private static func gib(_ bytes: Double) -> String {
+    static func gib(_ bytes: Double) -> String {
         let hundredths = (bytes / 1_073_741_824 * 100).rounded()
         let whole = Int(min(abs(hundredths), 1e15))
         let cents = whole % 100

@@ -109,6 +109,21 @@ public struct MemoryPlan: Sendable, Equatable {
         return Int(min(scaled, 1e15))
     }
 
+    /// The formula with its numbers, one term a line, as printed with a forecast.
+    public var lines: [String] {
+        func line(_ name: String, _ bytes: Double) -> String {
+            let text = MemoryPlan.gib(bytes)
+            let dots = String(repeating: " ", count: max(1, 24 - name.count))
+            return name + dots + String(repeating: " ", count: max(0, 8 - text.count)) + text + " GiB"
+        }
+        var lines = [line("GPU memory", totalBytes)]
+        if basis == .gpuMemoryUtilization { lines.append(line("requested", requestedBytes)) }
+        lines += terms.map { line("- " + $0.name, $0.bytes) }
+        if basis != .numGPUBlocksOverride { lines.append(line("= KV cache", availableBytes)) }
+        lines.append("KV blocks: \(numGPUBlocks) of \(blockSize) tokens (from \(basis.rawValue))")
+        return lines
+    }
+
     /// Requests of `maxModelLen` tokens that fit at once: vLLM's "Maximum concurrency".
     public var maxConcurrency: Double { Double(usableBlocks) / max(1, blocks(forTokens: maxModelLen)) }
 }

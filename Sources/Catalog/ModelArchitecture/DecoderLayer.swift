@@ -6,6 +6,22 @@ public struct DecoderLayer: Sendable, Equatable {
     public var feedForward: FeedForward
     /// Scale vectors of normalisation layers and the like: parameters outside any matrix product.
     public var normParameters: Double
+    /// Which of its matrices the checkpoint stores quantised.
+    public var quantized: QuantizedParts = []
+}
+
+/// The matrices of a layer that a checkpoint stores quantised.
+public struct QuantizedParts: OptionSet, Sendable {
+    /// Bits.
+    public let rawValue: UInt8
+    /// The parts whose bits are set.
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+    /// Token mixing.
+    public static let mixer = QuantizedParts(rawValue: 1)
+    /// Dense perceptrons and shared experts.
+    public static let feedForward = QuantizedParts(rawValue: 2)
+    /// Routed experts.
+    public static let experts = QuantizedParts(rawValue: 4)
 }
 
 /// How a layer mixes tokens.

@@ -35,6 +35,8 @@ public struct ModelArchitecture: Sendable, Equatable {
     public var dtype: String
     /// How the checkpoint is quantised; nil when it isn't.
     public var quantization: Quantization?
+    /// Whether the output projection is quantised too.
+    var quantizesOutput = false
     /// Estimated parameters of a vision or audio tower, which vLLM loads with the decoder.
     public var encoderParameters: Double
 

@@ -28,7 +28,7 @@ public struct ModelCatalog: Sendable {
     /// All shipped models by name, in order.
     /// - Throws: `InvalidInput` when a shipped file is damaged.
     public func entries() throws -> [Entry] {
-        try shipped.files(in: Self.folder).map { try entry(file: $0).entry }
+        try shipped.files(in: Self.folder).map { try entry(file: $0).entry }.sorted { $0.name < $1.name }
     }
 
     /// The architecture that a person means by a friendly name, a Hugging Face id in any case, a path to a config.json
@@ -55,23 +55,48 @@ public struct ModelCatalog: Sendable {
         if !wanted.contains("/"), ShippedFiles.isFile(shipped.path(Self.folder) + "/" + direct) {
             return try load(direct, name: name, overrides: overrides)
         }
-        let all = try entries()
-        for entry in all where entry.answers(to: wanted) {
+        if let entry = try entry(named: name) {
             return try load(entry.file, name: name, overrides: overrides)
         }
+        let all = try entries()
         let known = all.flatMap { [$0.name] + $0.aliases + $0.repositories }
         let nearest = nearestName(to: name, among: known) ?? nearestName(to: wanted, among: known)
         throw InvalidInput(
             .noSuchInput, field: "--model", value: name,
-            "is neither a known model nor a path to a config.json",
-            accepted: nearest.map { "did you mean \($0)?" }
-                ?? "a name that `stepcast models` lists, or a path")
+            "is neither a known model nor a path to a config.json"
+                + (nearest.map { "; did you mean \($0)?" } ?? ""),
+            accepted: "a name that `stepcast models` lists, or a path")
     }
 
     /// The entry that answers to a name, if one does.
     public func entry(named name: String) throws -> Entry? {
         let wanted = Self.normalised(name)
-        return try entries().first { $0.answers(to: wanted) }
+        guard !wanted.isEmpty else { return nil }
+        for file in shipped.files(in: Self.folder) where mentions(file, wanted) {
+            let entry = try entry(file: file).entry
+            if entry.answers(to: wanted) { return entry }
+        }
+        return nil
+    }
+
+    /// Whether a file's text, or its name, has a normalised name in it: a cheap test before YAML is read.
+    private func mentions(_ file: String, _ wanted: String) -> Bool {
+        if file.hasPrefix(wanted) { return true }
+        guard let data = try? Data(contentsOf: URL(filePath: shipped.path(Self.folder) + "/" + file)) else {
+            return false
+        }
+        let text = data.map { byte -> UInt8 in
+            switch byte {
+            case 0x41...0x5a: byte + 0x20
+            case UInt8(ascii: "_"), UInt8(ascii: " "): UInt8(ascii: "-")
+            default: byte
+            }
+        }
+        let pattern = Array(wanted.utf8)
+        guard text.count >= pattern.count else { return false }
+        return (0...(text.count - pattern.count)).contains { start in
+            text[start] == pattern[0] && text[start..<(start + pattern.count)].elementsEqual(pattern)
+        }
     }
 
     private func load(_ file: String, name: String, overrides: ConfigValue?) throws -> ModelArchitecture {

@@ -108,7 +108,8 @@ struct ModelConfigReader {
             tiedEmbeddings: try text.bool("tie_word_embeddings") ?? top.bool("tie_word_embeddings")
                 ?? Self.tiedByDefault.contains(modelType),
             positionTableRows: 0, maxPositionEmbeddings: 0, rotaryTableRows: 0, dtype: try elementType(),
-            quantization: try quantization(), encoderParameters: try encoderParameters())
+            quantization: nil, encoderParameters: try encoderParameters())
+        architecture.quantize(try quantization())
         if Self.learnedPositions.contains(modelType) {
             architecture.positionTableRows = try text.count("n_positions", "max_position_embeddings") ?? 0
         }
@@ -145,7 +146,7 @@ struct ModelConfigReader {
     private static let learnedPositions: Set<String> = ["gpt2", "gpt_bigcode", "opt", "starcoder"]
 
     private func elementType() throws -> String {
-        let name = try text.string("torch_dtype", "dtype") ?? top.string("torch_dtype", "dtype") ?? "float32"
+        let name = try text.string("torch_dtype", "dtype") ?? top.string("torch_dtype", "dtype") ?? "bfloat16"
         let plain = name.hasPrefix("torch.") ? String(name.dropFirst(6)) : name
         switch plain {
         case "bfloat16", "float16", "float32": return plain

@@ -11,8 +11,12 @@ public struct Quantization: Sendable, Equatable {
     /// Modules left as they are.
     var exclusions = ModulePatterns([])
 
-    /// Whether the module at a path such as `model.layers.3.self_attn.q_proj` is quantised.
-    func quantizes(_ module: String) -> Bool { !exclusions.match(module) }
+    /// Whether `--quantization` names this checkpoint's method, possibly by the kernels that run it (`awq_marlin`).
+    func answers(to name: String) -> Bool {
+        let wanted = name.lowercased()
+        let own = method.lowercased()
+        return wanted == own || wanted.hasPrefix(own + "_") || own.hasPrefix(wanted + "_")
+    }
 
     /// The default of `--quantization` for a checkpoint without `quantization_config`.
     /// - Throws: `InvalidInput` for methods that need a prepared checkpoint or aren't supported.
@@ -140,89 +144,5 @@ public struct Quantization: Sendable, Equatable {
                 "quant_algo", .string(algorithm), "is not supported", accepted: "FP8, NVFP4, MXFP4, W4A16_AWQ"
             )
         }
-    }
-}
-
-/// Patterns that name modules: a path or a part of one in whole components, with `*` wildcards, or `re:` and a
-/// regular expression for the whole path.
-struct ModulePatterns: Sendable, Equatable {
-    private var exact: Set<String> = []
-    private var globs: [[String]] = []
-    private var expressions: [String] = []
-
-    init(_ patterns: [String]) {
-        for pattern in patterns {
-            // Multimodal checkpoints prefix the decoder's modules; here there is only the decoder.
-            var name = Substring(pattern)
-            if name.hasPrefix("re:") {
-                expressions.append(String(name.dropFirst(3)))
-                continue
-            }
-            for prefix in ["language_model.", "model.language_model."] where name.hasPrefix(prefix) {
-                name = name.dropFirst(prefix.count)
-            }
-            if name.contains("*") {
-                globs.append(name.split(separator: ".").map(String.init))
-            } else if !name.isEmpty {
-                exact.insert(String(name))
-            }
-        }
-    }
-
-    /// Whether any pattern names `module` or something that contains it.
-    func match(_ module: String) -> Bool {
-        let parts = module.split(separator: ".").map(String.init)
-        for start in parts.indices {
-            var run = ""
-            for end in start..<parts.count {
-                run += end == start ? parts[end] : "." + parts[end]
-                if exact.contains(run) { return true }
-            }
-        }
-        for glob in globs where glob.count <= parts.count {
-            for start in 0...(parts.count - glob.count)
-            where glob.indices.allSatisfy({ Self.matches(parts[start + $0], glob[$0]) }) {
-                return true
-            }
-        }
-        for expression in expressions {
-            if let compiled = try? Regex(expression), (try? compiled.prefixMatch(in: module)) != nil,
-                module.prefixMatch(of: compiled) != nil
-            {
-                return true
-            }
-        }
-        return false
-    }
-
-    /// Whether `text` matches a component with at most a few `*`.
-    private static func matches(_ text: String, _ pattern: String) -> Bool {
-        guard pattern.contains("*") else { return text == pattern }
-        let pieces = pattern.split(separator: "*", omittingEmptySubsequences: false)
-        var rest = Substring(text)
-        for (index, piece) in pieces.enumerated() {
-            if index == 0 {
-                guard rest.hasPrefix(piece) else { return false }
-                rest = rest.dropFirst(piece.count)
-            } else if index == pieces.count - 1 {
-                return rest.hasSuffix(piece)
-            } else if !piece.isEmpty {
-                guard let found = rest.range(of: piece) else { return false }
-                rest = rest[found.upperBound...]
-            }
-        }
-        return true
-    }
-}
-
-extension Substring {
-    fileprivate func range(of piece: Substring) -> Range<Index>? {
-        var start = startIndex
-        while start <= endIndex {
-            if self[start...].hasPrefix(piece) { return start..<index(start, offsetBy: piece.count) }
-            if start == endIndex { break }
-            start = index(after: start)
-        }
-        return nil
     }
 }

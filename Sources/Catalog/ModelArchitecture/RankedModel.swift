@@ -71,8 +71,8 @@ public struct RankedModel: Sendable, Equatable {
         let expertRanks = tp * Double(layout.dataParallelSize)
         let plain = model.unquantizedFormat.bytesPerParameter
         let hidden = Double(model.hiddenSize)
-        var quantized = QuantizedModules(model.quantization, plain: plain)
-        for (index, layer) in model.layers.enumerated() {
+        let packed = model.weightFormat.bytesPerParameter
+        for layer in model.layers {
             let sizes = LayerParameters(layer, hiddenSize: hidden)
             var divided = sizes.mixer - sizes.replicatedMixer
             if case .attention(let attention) = layer.mixer {
@@ -83,13 +83,13 @@ public struct RankedModel: Sendable, Equatable {
                 divided /= tp
             }
             let mixer = divided + sizes.replicatedMixer
-            denseBytes += mixer * quantized.bytes(layer.mixerModules(index))
-            denseBytes += sizes.feedForward / tp * quantized.bytes(layer.feedForwardModules(index))
+            denseBytes += mixer * (layer.quantized.contains(.mixer) ? packed : plain)
+            denseBytes += sizes.feedForward / tp * (layer.quantized.contains(.feedForward) ? packed : plain)
             denseBytes += (sizes.router + sizes.norms) * plain
             flopsPerToken += 2 * (mixer + sizes.feedForward / tp + sizes.router)
             if case .experts(let mixture) = layer.feedForward {
                 let one = sizes.routedExperts.all / Double(mixture.experts)
-                let format = quantized.bytes(layer.expertModules(index))
+                let format = layer.quantized.contains(.experts) ? packed : plain
                 let perRank: Double
                 if layout.expertParallel {
                     perRank = (Double(mixture.experts) / expertRanks).rounded(.up)
@@ -107,7 +107,7 @@ public struct RankedModel: Sendable, Equatable {
         }
         let rows = (Double(model.vocabularySize) / 64).rounded(.up) * 64 / tp
         let table = rows * hidden * plain
-        let head = quantized.bytes(["lm_head"]) * rows * hidden
+        let head = (model.quantizesOutput ? packed : plain) * rows * hidden
         denseBytes += (model.tiedEmbeddings ? table : head) + hidden * plain
         weightBytes += denseBytes + (model.tiedEmbeddings ? 0 : table)
         weightBytes += Double(model.positionTableRows) * hidden * plain
@@ -179,56 +179,5 @@ public struct RankedModel: Sendable, Equatable {
             return
         }
         cacheLayers.append(kind)
-    }
-}
-
-/// Bytes per parameter of modules, by the checkpoint's quantisation.
-private struct QuantizedModules {
-    let quantization: Quantization?
-    let plain: Double
-
-    init(_ quantization: Quantization?, plain: Double) {
-        self.quantization = quantization
-        self.plain = plain
-    }
-
-    /// A module goes by different names in different models; it is excluded if any of them is.
-    mutating func bytes(_ names: [String]) -> Double {
-        guard let quantization else { return plain }
-        return names.allSatisfy(quantization.quantizes) ? quantization.format.bytesPerParameter : plain
-    }
-}
-
-extension DecoderLayer {
-    /// Module paths of the token mixer in the checkpoints that have it.
-    fileprivate func mixerModules(_ index: Int) -> [String] {
-        switch mixer {
-        case .recurrence:
-            ["model.layers.\(index).linear_attn.in_proj", "backbone.layers.\(index).mixer.in_proj"]
-        case .latentAttention: ["model.layers.\(index).self_attn.q_b_proj"]
-        default: ["model.layers.\(index).self_attn.q_proj"]
-        }
-    }
-
-    fileprivate func feedForwardModules(_ index: Int) -> [String] {
-        let base = "model.layers.\(index)."
-        if case .experts = feedForward {
-            return [
-                base + "mlp.shared_experts.gate_proj", base + "mlp.shared_expert.gate_proj",
-                base + "feed_forward.shared_expert.gate_proj",
-                "backbone.layers.\(index).mixer.shared_experts.up_proj",
-            ]
-        }
-        return [
-            base + "mlp.gate_proj", base + "feed_forward.gate_proj", "backbone.layers.\(index).mixer.up_proj",
-        ]
-    }
-
-    fileprivate func expertModules(_ index: Int) -> [String] {
-        let base = "model.layers.\(index)."
-        return [
-            base + "mlp.experts.0.gate_proj", base + "block_sparse_moe.experts.0.w1",
-            base + "feed_forward.experts.0.gate_proj", "backbone.layers.\(index).mixer.experts.0.up_proj",
-        ]
     }
 }

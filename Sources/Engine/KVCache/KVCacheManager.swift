@@ -34,8 +34,10 @@ struct KVCacheManager {
     let blockSize: Int
     let maxModelLen: Int
     let enableCaching: Bool
+    /// Whether every full block has a key: the CPU tier names its chunks by them, with prefix caching or without.
+    let keysEverything: Bool
     private(set) var pool: BlockPool
-    private(set) var index: PrefixIndex
+    var index: PrefixIndex
     private var cells: [BlockTableCell] = []
     private var cellRanges = RangeAllocator()
 
@@ -43,6 +45,7 @@ struct KVCacheManager {
         blockSize = configuration.blockSize
         maxModelLen = configuration.maxModelLen
         enableCaching = configuration.enablePrefixCaching
+        keysEverything = configuration.offload != nil
         pool = BlockPool(
             capacity: configuration.numBlocks - 1, unhashedFirst: !configuration.version.appendsAllFreedBlocks
         )
@@ -56,7 +59,7 @@ struct KVCacheManager {
 
     /// Finds the place of a new request's prompt in the prefix index. O(shared blocks).
     mutating func open(_ blocks: inout RequestBlocks, for request: borrowing IncomingRequest) {
-        guard enableCaching else { return }
+        guard enableCaching || keysEverything else { return }
         var token = 0
         for segment in request.sharedSegments where segment.tokens > 0 {
             blocks.node = index.child(of: blocks.node, at: token, segment: segment.segment)
@@ -67,13 +70,16 @@ struct KVCacheManager {
         if let output = request.outputSegment, token == request.promptTokens {
             blocks.node = index.child(of: blocks.node, at: token, segment: output)
             blocks.findableTokens = .max
+        } else if keysEverything {
+            blocks.node = index.privateChild(of: blocks.node, at: token)
+            blocks.findableTokens = .max
         }
         index.retain(blocks.node)
     }
 
     /// Lets go of the path and the block table; the blocks must have been freed.
     mutating func close(_ blocks: inout RequestBlocks) {
-        guard enableCaching else { return }
+        guard enableCaching || keysEverything else { return }
         index.release(blocks.node)
         if blocks.cellOffset >= 0 { cellRanges.free(blocks.cellOffset, sizeClass: Int(blocks.cellClass)) }
         blocks = RequestBlocks()
@@ -90,6 +96,16 @@ struct KVCacheManager {
             of: blocks.node, blocks: known..<count, expected: expectedTokens / blockSize - known, to: &cells,
             at: Int(blocks.cellOffset) + known)
         blocks.keyCount = Int32(count)
+    }
+
+    /// Makes the keys known of all full blocks of the first `tokens` tokens.
+    mutating func extendKeys(_ blocks: inout RequestBlocks, toTokens tokens: Int) {
+        extendKeys(&blocks, toTokens: tokens, expectedTokens: tokens)
+    }
+
+    /// A block of a request whose key is known.
+    func cell(_ block: Int, of blocks: borrowing RequestBlocks) -> BlockTableCell {
+        cells[Int(blocks.cellOffset) + block]
     }
 
     private mutating func reserveCells(_ blocks: inout RequestBlocks, count: Int) {

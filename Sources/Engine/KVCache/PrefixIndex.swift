@@ -95,6 +95,12 @@ struct PrefixIndex {
         }
     }
 
+    /// Keeps a key and its path until the matching `release(nodeOf:)`.
+    mutating func retain(nodeOf key: Int32) { retain(keys[Int(key)].node) }
+
+    /// Lets a key's path go.
+    mutating func release(nodeOf key: Int32) { release(keys[Int(key)].node) }
+
     private mutating func makeNode(parent: Int32, start: Int, segment: SegmentID, isShared: Bool) -> Int32 {
         nodes[Int(parent)].references += 1
         let node = Node(parent: parent, start: Int32(start), segment: segment, isShared: isShared)

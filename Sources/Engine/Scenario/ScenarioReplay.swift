@@ -32,6 +32,7 @@ public struct ScenarioReplay {
     private var inFlightSteps: [Int] = []
     private var outputs: [Scheduler.Output] = []
     private var summaries: [Summary]
+    private var transfers: TransferDelays?
     private var step = 0
     private var emptySteps = 0
     private var lastStep = -1
@@ -53,6 +54,7 @@ public struct ScenarioReplay {
         configuration.checksInvariants = checksInvariants
         configuration.exactSteps = exactSteps
         core = EngineCore(configuration: configuration)
+        transfers = scenario.config.offload.map { TransferDelays($0) }
         handles = Array(repeating: .none, count: requests.count)
         summaries = Array(repeating: Summary(), count: requests.count)
     }
@@ -74,7 +76,9 @@ public struct ScenarioReplay {
             }
             let record = makeRecord(turn, aborted: aborted)
             lastStep = step
-            if emptySteps >= 3 && core.scheduler.waitingCount > 0 { ending = .stuck }
+            if emptySteps >= 3 && core.scheduler.waitingCount > core.scheduler.kvHoldingCount {
+                ending = .stuck
+            }
             return record
         }
         return nil
@@ -140,6 +144,7 @@ public struct ScenarioReplay {
         case .mustUpdate(scheduled: false): break
         case .mustUpdate(scheduled: true), .scheduled, .idle:
             appendSchedule(to: &record)
+            transfers?.begin(core.newestBatch.transfers, step: step)
             scheduledTokens = core.newestBatch.totalTokens
             inFlightSteps.append(step)
             if !aborted.isEmpty { record.append(("abort", .ints(aborted))) }
@@ -154,9 +159,14 @@ public struct ScenarioReplay {
             _ = core.update(stamp: Int64(step), outputs: &outputs)
             noteOutputs()
             record.append(("fin", .ints(outputs.filter(\.isFinished).map(\.id))))
+            let done = transfers?.complete(by: updated) ?? []
+            core.completeTransfers(done)
             record.append(("free_end", .int(core.scheduler.freeBlocks)))
+            if !done.isEmpty { record.append(("jobs_done", .ints(done))) }
         }
-        let isBusy = scheduledTokens > 0 || core.scheduler.runningCount > 0 || step <= lastEvent
+        let isBusy =
+            scheduledTokens > 0 || core.scheduler.runningCount > 0 || step <= lastEvent
+            || !(transfers?.isEmpty ?? true)
         emptySteps = isBusy ? 0 : emptySteps + 1
         return record
     }
@@ -179,11 +189,32 @@ public struct ScenarioReplay {
         record.append(("k", .string(kinds.joined())))
         record.append(("tot", .int(batch.totalTokens)))
         if !batch.preempted.isEmpty { record.append(("pre", .ints(batch.preempted))) }
+        if transfers != nil { append(batch.transfers, to: &record) }
         let running = scheduler.runningIDs
         if running != ids { record.append(("run", .ints(running))) }
         record.append(("wait", .ints(scheduler.waitingIDs)))
+        let holding = scheduler.kvHoldingIDs
+        if !holding.isEmpty { record.append(("kvhold", .ints(holding))) }
         record.append(("free", .int(scheduler.freeBlocks)))
         record.append(("hash", .int(scheduler.distinctHashes)))
+    }
+
+    private func append(_ plan: TransferPlan, to record: inout [(key: String, value: JSONValue)]) {
+        func jobs(_ list: [TransferJob]) -> JSONValue {
+            .array(list.map { .array([.int($0.id), .int($0.request), .ints($0.chunks)]) })
+        }
+        if !plan.externalHits.isEmpty {
+            let hits = plan.externalHits.map {
+                JSONValue.ints([$0.request, $0.localTokens, $0.externalTokens])
+            }
+            record.append(("ext", .array(hits)))
+        }
+        if !plan.loads.isEmpty { record.append(("loads", jobs(plan.loads))) }
+        if !plan.stores.isEmpty { record.append(("stores", jobs(plan.stores))) }
+        if !plan.flush.isEmpty { record.append(("flush", .ints(plan.flush))) }
+        if plan.evictedChunks > 0 { record.append(("cpu_evict", .int(plan.evictedChunks))) }
+        if plan.refusedStores > 0 { record.append(("store_fail", .int(plan.refusedStores))) }
+        record.append(("cpu", .int(plan.residentChunks)))
     }
 
     private mutating func noteOutputs() {

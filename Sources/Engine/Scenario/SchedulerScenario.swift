@@ -20,7 +20,7 @@ public struct SchedulerScenario: Codable, Sendable {
         var watermark: Double
         var maxNumActiveSeqs: Int?
         var maxNumScheduledTokens: Int?
-        var offload: JSONValue?
+        var offload: OffloadScenario?
 
         enum CodingKeys: String, CodingKey {
             case maxNumBatchedTokens = "max_num_batched_tokens"
@@ -121,10 +121,7 @@ public struct SchedulerScenario: Codable, Sendable {
                 source: source, line: 1, field: "config.watermark", value: String(config.watermark),
                 "is out of range", accepted: "0 to less than 1")
         }
-        if let offload = config.offload, offload != .null {
-            throw InvalidInput(
-                source: source, line: 1, field: "config.offload", "is not supported yet", accepted: "null")
-        }
+        try config.offload?.validate(check)
         for (position, request) in requests.enumerated() {
             let field = "requests[\(position)]"
             try check(field + ".id", request.id, position...position)
@@ -169,6 +166,7 @@ public struct SchedulerScenario: Codable, Sendable {
         result.asyncScheduling = config.asyncScheduling
         result.schedulerReserveFullISL = config.schedulerReserveFullISL
         result.watermark = config.watermark
+        result.offload = config.offload?.configuration
         return result
     }
 

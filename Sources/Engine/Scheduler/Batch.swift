@@ -41,10 +41,14 @@ public struct Batch: Sendable {
     /// The inputs of the step-time model.
     public var state = StepState()
 
+    /// What goes to and from CPU memory; empty without offload.
+    public var transfers = TransferPlan()
+
     /// An empty batch.
     public init() {}
 
     mutating func clear() {
+        transfers.clear()
         requests.removeAll(keepingCapacity: true)
         preempted.removeAll(keepingCapacity: true)
         cohortCount = 0

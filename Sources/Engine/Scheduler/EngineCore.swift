@@ -61,4 +61,8 @@ public struct EngineCore: Sendable {
         }
         return scheduler.update(from: batches[oldest], stamp: stamp, outputs: &outputs)
     }
+
+    /// Transfers to or from CPU memory are complete; call it right after the `update` of the step that reports them.
+    /// - Parameter jobs: numbers of `TransferJob`s, ascending.
+    public mutating func completeTransfers(_ jobs: [Int]) { scheduler.completeTransfers(jobs) }
 }

@@ -18,6 +18,10 @@ enum RequestPhase: UInt8 {
     case waiting
     case running
     case preempted
+    /// vLLM's `WAITING_FOR_REMOTE_KVS`: its blocks are being loaded from CPU memory.
+    case loading
+    /// Ended, but the CPU tier still has to do with it.
+    case ended
 }
 
 /// A request as the scheduler sees it. Source: `vllm/v1/request.py`.
@@ -59,8 +63,8 @@ struct RequestState {
     var cohortStart: Int64 = -1
     /// Cohort step in which it produces its last token.
     var dueStep: Int64 = -1
-    /// Whether it left the cohort with a token in flight.
-    var hasCohortTokenInFlight = false
+    /// Cohort step with a token in flight for it although it has left the cohort; -1 when there is none.
+    var cohortStepInFlight: Int64 = -1
     /// The caller's stamp of the update that delivered its last token.
     var lastStamp: Int64 = -1
     var blocks = RequestBlocks()

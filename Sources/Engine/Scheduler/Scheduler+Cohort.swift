@@ -85,7 +85,7 @@ extension Scheduler {
         if hasDelivered { requests[i].lastStamp = lastStamp }
         cohort.leave(slot, &requests[i])
         if isInFlight {
-            requests[i].hasCohortTokenInFlight = true
+            requests[i].cohortStepInFlight = cohort.scheduled - 1
             leavers.append(inFlightShare(of: slot))
         }
     }
@@ -99,15 +99,19 @@ extension Scheduler {
             producesToken: true)
     }
 
-    /// Takes a request that is about to end out of the cohort, and its token in flight out of the count.
+    /// Takes a request that is about to end out of the cohort, and its tokens in flight out of the counts.
     mutating func withdrawFromCohort(_ slot: Int32) {
         let i = Int(slot)
         if requests[i].cohortStart >= 0 {
-            leaveCohort(slot)
+            for step in max(requests[i].cohortStart, cohort.processed)..<cohort.scheduled {
+                cohort.lose(at: step)
+            }
+            if cohort.processed > requests[i].cohortStart { requests[i].lastStamp = lastStamp }
+            cohort.leave(slot, &requests[i])
         } else if let position = individuals.firstIndex(of: slot) {
             individuals.remove(at: position)
         }
-        if requests[i].hasCohortTokenInFlight { cohort.lose(at: cohort.scheduled - 1) }
+        if requests[i].cohortStepInFlight >= 0 { cohort.lose(at: requests[i].cohortStepInFlight) }
     }
 
     /// Makes every member an individual request again.
@@ -121,7 +125,7 @@ extension Scheduler {
         }
         // From here on the tokens in flight belong to single requests.
         for share in leavers where isLive(share.handle) {
-            requests[Int(share.handle.slot)].hasCohortTokenInFlight = false
+            requests[Int(share.handle.slot)].cohortStepInFlight = -1
             dissolved.append(share)
         }
         if cohort.scheduled > cohort.processed { dissolvedStep = cohort.scheduled - 1 }
@@ -194,7 +198,7 @@ extension Scheduler {
             requests[i].numTokens += 1
             requests[i].inFlightTokens -= 1
             requests[i].placeholders -= 1
-            requests[i].hasCohortTokenInFlight = false
+            requests[i].cohortStepInFlight = -1
             requests[i].lastStamp = stamp
         }
         leavers.removeAll(keepingCapacity: true)

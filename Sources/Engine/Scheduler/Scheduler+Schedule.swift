@@ -14,10 +14,18 @@ extension Scheduler {
             dissolveCohort()
             scheduleRunning(into: &batch, &budget, threshold)
         }
-        if batch.preempted.isEmpty { admitWaiting(into: &batch, &budget, threshold) }
+        if batch.preempted.isEmpty {
+            if offload == nil {
+                admitWaiting(into: &batch, &budget, threshold)
+            } else {
+                admitWithOffload(into: &batch, &budget, threshold)
+            }
+        }
+        if offload != nil { planTransfers(&batch) }
         finishScheduling(&batch)
         enlist(after: batch)
         hasUnflushedFinishes = false
+        offload?.scheduledSteps += 1
         precondition(batch.totalTokens <= tokenBudget, "step: over the token budget")
         checkInvariants()
     }
@@ -37,7 +45,7 @@ extension Scheduler {
 
     /// Most tokens of one request in this step; 0 for no limit.
     private func longPrefillThreshold() -> Int {
-        let eligible = running.count + waiting.count
+        let eligible = running.count + waitingCount
         let limit = configuration.longPrefillTokenThreshold
         if limit == 0 || (eligible <= 1 && configuration.version.exemptsLoneRequest) { return 0 }
         if configuration.longPrefillTokenThresholdAdaptive {
@@ -71,7 +79,7 @@ extension Scheduler {
         _ slot: Int32, count: Int, into batch: inout Batch, _ budget: inout Budget
     ) {
         let tokens = Int(requests[Int(slot)].numComputedTokens) + count
-        kv.allocate(&requests[Int(slot)].blocks, hit: PrefixHit(), tokens: tokens)
+        allocateBlocks(slot, hit: PrefixHit(), tokens: tokens)
         cacheScheduled(slot, tokens: tokens)
         append(slot, count: count, kind: .running, to: &batch, &budget)
     }
@@ -95,11 +103,14 @@ extension Scheduler {
         var passedOver = 0
         while kv.blocksNeeded(requests[Int(slot)].blocks, hit: PrefixHit(), tokens: tokens) > kv.freeBlocks {
             let victim = configuration.policy == .priority ? leastUrgentRunning() : running.last
+            // What a step in flight may still write can't be given to another.
+            if offload != nil && requests[Int(victim)].inFlightTokens > 0 { return nil }
             let wasAhead = requests[Int(victim)].sequence < requests[Int(slot)].sequence
             running.remove(victim, in: &requests)
             let wasScheduled = takeBack(victim, from: &batch, &budget)
             // vLLM 0.15 leaves its cursor where it is when such a victim had no tokens in this step.
             if wasAhead && !wasScheduled && !configuration.version.movesCursorForAnyVictim { passedOver += 1 }
+            if offload != nil { batch.transfers.flush += offload!.requests[Int(victim)].jobs }
             preempt(victim)
             batch.preempted.append(requests[Int(victim)].id)
             if victim == slot { return nil }
@@ -134,7 +145,9 @@ extension Scheduler {
     private mutating func preempt(_ slot: Int32) {
         let i = Int(slot)
         kv.makeFindable(&requests[i].blocks, knownTokens: Int(requests[i].numTokens))
-        kv.free(&requests[i].blocks)
+        freeBlocks(slot)
+        offload?.blocks.clear(slot)
+        offload?.setPrefilling(slot, false)
         requests[i].phase = .preempted
         requests[i].numComputedTokens = 0
         requests[i].staleTokens = requests[i].inFlightTokens
@@ -172,10 +185,21 @@ extension Scheduler {
     private mutating func admit(
         _ slot: Int32, into batch: inout Batch, _ budget: inout Budget, _ threshold: Int
     ) -> Bool {
+        let known = Int(requests[Int(slot)].numTokens)
+        let hit = kv.findLongestHit(&requests[Int(slot)].blocks, tokens: known)
+        let computed = hit.blocks * configuration.blockSize
+        return admit(
+            slot, hit: hit, computed: computed, isHolding: false, into: &batch, &budget, threshold)
+    }
+
+    /// Admits the head of a queue with `computed` tokens in place if it fits: those of `hit`, and, if `isHolding`, of
+    /// blocks that it holds.
+    mutating func admit(
+        _ slot: Int32, hit: PrefixHit, computed: Int, isHolding: Bool, into batch: inout Batch,
+        _ budget: inout Budget, _ threshold: Int
+    ) -> Bool {
         let i = Int(slot)
         let known = Int(requests[i].numTokens)
-        let hit = kv.findLongestHit(&requests[i].blocks, tokens: known)
-        let computed = hit.blocks * configuration.blockSize
         var count = known - computed
         if threshold > 0 { count = min(count, threshold) }
         if !configuration.enableChunkedPrefill && count > budget.least { return false }
@@ -190,8 +214,8 @@ extension Scheduler {
         if needed + reserve > kv.freeBlocks { return false }
 
         let kind = requests[i].phase == .preempted ? ScheduledKind.resumed : .new
-        kv.allocate(&requests[i].blocks, hit: hit, tokens: computed + count)
-        waiting.remove(slot, in: &requests)
+        allocateBlocks(slot, hit: hit, tokens: computed + count)
+        if isHolding { kvHolding.remove(slot, in: &requests) } else { waiting.remove(slot, in: &requests) }
         running.append(slot, in: &requests)
         requests[i].phase = .running
         requests[i].numComputedTokens = Int32(computed)
@@ -209,7 +233,7 @@ extension Scheduler {
     /// the same step already hits them.
     private mutating func cacheScheduled(_ slot: Int32, tokens: Int) {
         let known = Int(requests[Int(slot)].numTokens)
-        kv.cacheBlocks(&requests[Int(slot)].blocks, tokens: min(tokens, known), knownTokens: known)
+        cacheBlocks(slot, tokens: min(tokens, known), knownTokens: known)
     }
 
     private func append(
@@ -237,6 +261,7 @@ extension Scheduler {
             requests[i].isPrefillChunk = isChunk
             batch.requests[k].producesToken = !isChunk
             if !isChunk && configuration.asyncScheduling { requests[i].placeholders += 1 }
+            if !isChunk { offload?.setPrefilling(scheduled.handle.slot, false) }
             batch.totalTokens += count
             if count == 1 && computed >= Int(requests[i].promptTokens) {
                 state.addDecode(contextTokens: computed + 1)
@@ -245,7 +270,7 @@ extension Scheduler {
             }
         }
         state.runningRequests = running.count
-        state.waitingRequests = waiting.count
+        state.waitingRequests = waitingCount
         state.kvBlocksTotal = usableBlocks
         state.kvBlocksUsed = usableBlocks - freeBlocks
         batch.state = state

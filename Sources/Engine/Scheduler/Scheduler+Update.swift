@@ -51,6 +51,10 @@ extension Scheduler {
             for share in batch.requests { update(share, stamp: stamp, outputs: &outputs) }
         }
         lastStamp = stamp
+        if offload != nil {
+            offload!.processedSteps += 1
+            freeDeferred()
+        }
         checkInvariants()
         return together
     }
@@ -80,7 +84,7 @@ extension Scheduler {
             // A member of the cohort registered these blocks when it was scheduled.
             if wasRunning && requests[i].cohortStart < 0 {
                 let tokens = Int(requests[i].numComputedTokens - requests[i].placeholders)
-                kv.cacheBlocks(&requests[i].blocks, tokens: tokens, knownTokens: Int(known))
+                cacheBlocks(slot, tokens: tokens, knownTokens: Int(known))
             }
         }
         guard isFinished else { return }
@@ -90,6 +94,6 @@ extension Scheduler {
         } else {
             waiting.remove(slot, in: &requests)
         }
-        end(slot)
+        end(slot, isAborted: false)
     }
 }

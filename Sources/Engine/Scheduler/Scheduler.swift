@@ -12,6 +12,10 @@ public struct Scheduler: Sendable {
     var freeSlots: [Int32] = []
     var running = RequestList()
     var waiting: WaitingQueue
+    /// Waiting requests that hold blocks, because a load brings or brought their prefix; admitted before `waiting`.
+    var kvHolding: WaitingQueue
+    /// The CPU tier; nil without offload.
+    var offload: KVOffloader?
     var kv: KVCacheManager
     var cohort: DecodeCohort
     /// Running requests outside the cohort, in list order.
@@ -33,8 +37,12 @@ public struct Scheduler: Sendable {
 
     /// An engine with an empty cache and no requests.
     public init(configuration: SchedulerConfiguration) {
+        var configuration = configuration
+        if configuration.offload != nil { configuration.exactSteps = true }
         self.configuration = configuration
         waiting = WaitingQueue(policy: configuration.policy)
+        kvHolding = WaitingQueue(policy: configuration.policy)
+        offload = configuration.offload.map { KVOffloader($0, scheduler: configuration) }
         kv = KVCacheManager(configuration: configuration)
         cohort = DecodeCohort(configuration: configuration)
         watermarkBlocks = Int(configuration.watermark * Double(configuration.numBlocks))
@@ -51,11 +59,17 @@ public struct Scheduler: Sendable {
     // MARK: What callers may know
 
     /// vLLM's `has_requests()`: whether another step is due.
-    public var hasRequests: Bool { running.count > 0 || waiting.count > 0 || hasUnflushedFinishes }
+    public var hasRequests: Bool {
+        running.count > 0 || waiting.count > 0 || hasUnflushedFinishes || kvHolding.count > 0 || hasTransfers
+    }
+    /// Whether copies to or from CPU memory are under way.
+    public var hasTransfers: Bool { offload.map { !$0.jobs.isEmpty } ?? false }
     /// Requests in the running list.
     public var runningCount: Int { running.count }
-    /// Requests in the waiting queue.
-    public var waitingCount: Int { waiting.count }
+    /// Waiting requests, those whose prefix is being loaded included.
+    public var waitingCount: Int { waiting.count + kvHolding.count }
+    /// Waiting requests that hold blocks.
+    public var kvHoldingCount: Int { kvHolding.count }
     /// Free KV blocks, cached-but-unused ones included.
     public var freeBlocks: Int { kv.freeBlocks }
     /// KV blocks, the null block left out.
@@ -87,6 +101,9 @@ public struct Scheduler: Sendable {
 
     /// Caller's numbers of the waiting requests in order of admission.
     public var waitingIDs: [Int] { waiting.ordered(in: requests).map { requests[Int($0)].id } }
+
+    /// Caller's numbers of the waiting requests that hold blocks, in order of admission.
+    public var kvHoldingIDs: [Int] { kvHolding.ordered(in: requests).map { requests[Int($0)].id } }
 
     /// The caller's number of a live request.
     public func id(of handle: RequestHandle) -> Int { requests[Int(handle.slot)].id }
@@ -140,6 +157,7 @@ public struct Scheduler: Sendable {
         state.stopTotalTokens = Int32(
             min(request.promptTokens + min(request.outputTokens, request.maxTokens), limit))
         kv.open(&state.blocks, for: request)
+        offload?.open(slot)
         requests[Int(slot)] = state
         waiting.append(slot, in: &requests)
         checkInvariants()
@@ -154,16 +172,19 @@ public struct Scheduler: Sendable {
         withdrawFromCohort(handle.slot)
         if requests[Int(handle.slot)].phase == .running {
             running.remove(handle.slot, in: &requests)
+        } else if requests[Int(handle.slot)].blocks.held > 0 {
+            kvHolding.remove(handle.slot, in: &requests)
         } else {
             waiting.remove(handle.slot, in: &requests)
         }
-        end(handle.slot)
+        end(handle.slot, isAborted: true)
         checkInvariants()
         return true
     }
 
     /// Frees what a request holds and its slot; it must be out of all queues.
-    mutating func end(_ slot: Int32) {
+    mutating func end(_ slot: Int32, isAborted: Bool) {
+        if offload != nil { return endWithOffload(slot, isAborted: isAborted) }
         kv.free(&requests[Int(slot)].blocks)
         kv.close(&requests[Int(slot)].blocks)
         requests[Int(slot)].phase = .free
@@ -211,6 +232,13 @@ public struct Scheduler: Sendable {
                 "waiting queue: a request that is not waiting")
             precondition(request.blocks.held == 0, "waiting queue: a request that holds blocks")
         }
-        precondition(live.count == count + queued.count, "a request is in no queue")
+        let holding = kvHolding.ordered(in: requests)
+        for slot in holding {
+            precondition(requests[Int(slot)].blocks.held > 0, "KV-holding queue: a request without blocks")
+        }
+        let ended = live.count { requests[$0].phase == .ended }
+        precondition(
+            live.count == count + queued.count + holding.count + ended, "a request is in no queue")
+        checkOffloadInvariants()
     }
 }

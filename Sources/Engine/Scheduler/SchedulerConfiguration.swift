@@ -56,6 +56,8 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     public var watermark = 0.0
     /// Rules of which release.
     public var version = SchedulerVersion.v032
+    /// CPU memory as a second tier of the KV cache; nil without. Every request is then visited in every step.
+    public var offload: OffloadConfiguration?
     /// Whether every request is visited in every step, instead of advancing decoding requests together. The
     /// schedule is the same either way; this is slower.
     public var exactSteps = false

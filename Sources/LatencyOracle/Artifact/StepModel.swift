@@ -164,11 +164,14 @@ public struct QuantileModel: Codable, Equatable, Sendable {
     public var tau: Double
     /// Coefficients.
     public var coefficients: [Coefficient]
+    /// In an ensemble: seconds per unit of each entry of the configuration's place in the embedding.
+    public var embedding: [Double]?
 
     /// A model of one quantile.
-    public init(tau: Double, coefficients: [Coefficient]) {
+    public init(tau: Double, coefficients: [Coefficient], embedding: [Double]? = nil) {
         self.tau = tau
         self.coefficients = coefficients
+        self.embedding = embedding
     }
 }
 
@@ -278,9 +281,14 @@ public struct SpecialistEnsemble: Codable, Equatable, Sendable {
         public var centroid: [Double]
         /// Its models by probability, ascending, the same probabilities for all specialists.
         public var quantiles: [QuantileModel]
+        /// Further places at which it stands; the nearest counts. nil leaves the centroid alone.
+        public var places: [[Double]]?
 
         /// A specialist.
-        public init(name: String, centroid: [Double], quantiles: [QuantileModel]) {
+        public init(
+            name: String, centroid: [Double], quantiles: [QuantileModel], places: [[Double]]? = nil
+        ) {
+            self.places = places
             self.name = name
             self.centroid = centroid
             self.quantiles = quantiles

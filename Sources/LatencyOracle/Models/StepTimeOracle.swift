@@ -103,7 +103,13 @@ public struct StepTimeOracle: Sendable {
             for index in ensemble.specialists[0].quantiles.indices {
                 var blend = LinearForm()
                 for (specialist, weight) in zip(ensemble.specialists, weights) where weight > 0 {
-                    blend.add(try form(specialist.quantiles[index].coefficients), times: weight)
+                    let own = specialist.quantiles[index]
+                    blend.add(try form(own.coefficients), times: weight)
+                    if let entries = own.embedding {
+                        let place = zip(ensemble.embedding.vector(facts), entries)
+                        blend[.one] +=
+                            weight * correction.slope * deviation.scale * place.reduce(0) { $0 + $1.0 * $1.1 }
+                    }
                 }
                 quantiles.append((tau: ensemble.specialists[0].quantiles[index].tau, form: blend))
             }
@@ -120,7 +126,11 @@ extension SpecialistEnsemble {
     public func weights(for facts: DeploymentFacts) -> [Double] {
         if let fixedWeights { return fixedWeights }
         let vector = embedding.vector(facts)
-        let logs = specialists.map { embedding.logWeight(vector, $0.centroid, temperature: temperature) }
+        let logs = specialists.map { specialist in
+            (specialist.places ?? [specialist.centroid]).map {
+                embedding.logWeight(vector, $0, temperature: temperature)
+            }.max() ?? -.greatestFiniteMagnitude
+        }
         let order = logs.indices.sorted { logs[$0] != logs[$1] ? logs[$0] > logs[$1] : $0 < $1 }
         let kept = order.prefix(max(1, topSpecialists))
         var weights = [Double](repeating: 0, count: logs.count)

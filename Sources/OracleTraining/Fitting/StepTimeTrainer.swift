@@ -20,6 +20,7 @@ public struct StepTimeTrainer: Sendable {
     /// - Throws: `InvalidInput` for too few rows, a constant target, or a model that no rows determine.
     public func fit(_ data: StepDataSet, rows: [Int]) throws -> StepModel {
         var options = options
+        if options.method != .ard { return try QuantileStepTrainer(options).fit(data, rows: rows).model }
         if options.likelihood == .auto { options.likelihood = try chooseLikelihood(data, rows: rows).best }
         let pooled = try fitOne(data, rows: rows, options, name: "all rows")
         guard options.specialisation != .none else { return pooled }
@@ -222,7 +223,7 @@ public struct StepTimeTrainer: Sendable {
     }
 
     /// Leverage over all candidates, kept or not, with the greatest that training rows reached.
-    private func domain(_ design: DesignRows, _ features: [StepFeature]) -> TrainingDomain? {
+    func domain(_ design: DesignRows, _ features: [StepFeature]) -> TrainingDomain? {
         let block = GramBlock(design)
         let gram = StandardizedGram(block)
         let inverse = SymmetricEigen(gram.gram)?.pseudoInverse(tolerance: 1e-9)

@@ -25,6 +25,25 @@ public struct TrainingOptions: Sendable {
         case configuration
     }
 
+    /// What sort of model is fitted.
+    public enum Method: String, Sendable, CaseIterable {
+        /// Sparse Bayesian regression.
+        case ard
+        /// One model per quantile for all configurations.
+        case quantile
+        /// Quantile models of specialists, or one model with the configuration's embedding, whichever does better on
+        /// configurations left out.
+        case ensemble
+    }
+
+    /// What sort of model is fitted.
+    public var method = Method.ard
+    /// Quantiles of the quantile methods, ascending.
+    public var quantiles = [0.1, 0.5, 0.9]
+    /// Specialists of an ensemble; nil chooses.
+    public var specialists: Int?
+    /// How many of the nearest specialists count; nil takes what the form of the ensemble says.
+    public var topSpecialists: Int?
     /// Candidate features.
     public var features = FeatureSet.physics
     /// Distribution of single steps.

@@ -33,7 +33,7 @@ public struct TrainingRun: Sendable {
     public func run(_ data: StepDataSet) throws -> Outcome {
         var options = options
         var likelihoods: [TrainingReport.LikelihoodScore]?
-        if options.likelihood == .auto {
+        if options.likelihood == .auto, options.method == .ard {
             let choice = try StepTimeTrainer(options).chooseLikelihood(data, rows: Array(0..<data.count))
             options.likelihood = choice.best
             likelihoods = choice.scores.map {
@@ -42,6 +42,7 @@ public struct TrainingRun: Sendable {
         }
         let trainer = StepTimeTrainer(options)
         var plain = options
+        plain.method = .ard
         plain.nonnegative = true
         plain.likelihood = .gaussian
         plain.updates = .tippingFaul
@@ -68,13 +69,15 @@ public struct TrainingRun: Sendable {
             tables.append(table)
             if scatter.isEmpty { scatter = steps }
         }
-        let model = try trainer.fit(data, rows: Array(0..<data.count))
+        let rows = Array(0..<data.count)
+        let quantiles = options.method == .ard ? nil : try QuantileStepTrainer(options).fit(data, rows: rows)
+        let model = try quantiles?.model ?? trainer.fit(data, rows: rows)
         let report = TrainingReport(
             data: .init(data), method: methodName(options), likelihoods: likelihoods, validation: tables,
             features: TrainingReport.FeatureLine.lines(model),
             specialised: model.specialised?.map {
                 .init(scope: $0.scope.description, features: TrainingReport.FeatureLine.lines($0.model))
-            })
+            }, ensemble: quantiles?.report)
         return Outcome(model: model, report: report, scatter: scatter)
     }
 
@@ -111,6 +114,14 @@ public struct TrainingRun: Sendable {
 
     /// How the model was fitted, in words.
     func methodName(_ options: TrainingOptions) -> String {
+        switch options.method {
+        case .ard: break
+        case .quantile: return "quantile regression, one model, features \(options.features.name)"
+        case .ensemble:
+            return options.asWritten
+                ? "RECE as written, features \(options.features.name)"
+                : "quantile ensemble, features \(options.features.name)"
+        }
         if options.asWritten { return "BSR-ARD as written" }
         let solver = options.nonnegative ? "non-negative least squares" : "ARD (\(options.updates.rawValue))"
         var name = "\(solver), \(options.likelihood.rawValue) likelihood"

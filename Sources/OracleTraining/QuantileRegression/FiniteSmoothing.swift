@@ -5,13 +5,13 @@
 enum FiniteSmoothing {
     /// Improves `beta` until at most `target` rows lie in the band.
     /// - Parameters:
+    ///   - extra: penalties and constraints, which count for no share.
     ///   - positions: coefficients in use, as padded positions.
     ///   - share: share of rows in the first band; 1 starts from weighted least squares.
     ///   - stepsPerBand: Newton steps at most before the band is narrowed.
     static func descend(
-        _ block: LossRows, positions: [Int], linear: [Double], beta: inout [Double], share: Double,
-        target: Int,
-        stepsPerBand: Int = 6
+        _ block: LossRows, extra: LossRows? = nil, positions: [Int], linear: [Double], beta: inout [Double],
+        share: Double, target: Int, stepsPerBand: Int = 6
     ) {
         let n = block.count
         let quads = block.rows.quads
@@ -20,9 +20,12 @@ enum FiniteSmoothing {
         let current = vector.elements(0)
         for j in 0..<4 * quads { current[j] = beta[j] }
         RowKernels.residuals(block.rows, block.y, vector[0], into: block.residual)
+        let most = n + (extra?.count ?? 0)
         let band = RowBlock(width: 4 * quads)
-        band.reserve(n)
-        var bandWeights = [Double](repeating: 0, count: n)
+        band.reserve(most)
+        var bandWeights = [Double](repeating: 0, count: most)
+        let blocks = extra.map { [block, $0] } ?? [block]
+        if let extra { RowKernels.residuals(extra.rows, extra.y, vector[0], into: extra.residual) }
         var needed = [Double](repeating: 0, count: n)
         var f = share
         while true {
@@ -31,12 +34,12 @@ enum FiniteSmoothing {
             var lastBand = -1
             for _ in 0..<stepsPerBand {
                 let inBand = newtonStep(
-                    block, gamma: gamma, positions: positions, linear: linear, vector: vector, band: band,
+                    blocks, gamma: gamma, positions: positions, linear: linear, vector: vector, band: band,
                     bandWeights: &bandWeights)
                 if inBand == lastBand || inBand < 0 { break }
                 lastBand = inBand
             }
-            if f * Double(n) <= Double(target) { break }
+            if f <= Double(target) / Double(n) * (1 + 1e-9) { break }
             f = max(f * (f > 0.5 ? 0.35 : 0.3), Double(target) / Double(n))
         }
         for j in 0..<4 * quads { beta[j] = vector.elements(0)[j] }
@@ -70,46 +73,26 @@ enum FiniteSmoothing {
 
     /// One damped Newton step; returns how many rows were in the band, -1 when no progress was possible.
     private static func newtonStep(
-        _ block: LossRows, gamma: Double, positions: [Int], linear: [Double], vector: RowBlock,
+        _ blocks: [LossRows], gamma: Double, positions: [Int], linear: [Double], vector: RowBlock,
         band: RowBlock,
         bandWeights: inout [Double]
     ) -> Int {
-        let n = block.count
-        let quads = block.rows.quads
-        let residual = block.residual
-        let above = block.above
-        let below = block.below
-        let inverseSpan = block.inverseSpan
-        let gradient = vector[1]
+        let quads = band.quads
         let g = vector.elements(1)
         for j in 0..<4 * quads { g[j] = linear[j] }
-        let bandBase = band.base
         var inBand = 0
         var start = 0.0
-        var row = UnsafePointer(block.rows.base)
-        let inverseGamma = 1 / gamma
-        bandWeights.withUnsafeMutableBufferPointer { weights in
-            for i in 0..<n {
-                let c = (above[i] + below[i]) * inverseGamma
-                let r = residual[i]
-                let pull = r * c
-                let psi = max(-below[i], min(above[i], pull))
-                start += psi * (r - 0.5 * psi * gamma * inverseSpan[i])
-                if psi == pull, c > 0 {
-                    (bandBase + inBand * quads).update(from: row, count: quads)
-                    weights[inBand] = c
-                    inBand += 1
-                }
-                RowKernels.add(row, times: -psi, to: gradient, quads)
-                row += quads
-            }
+        for block in blocks {
+            start += gather(
+                block, gamma: gamma, gradient: vector[1], band: band, bandWeights: &bandWeights,
+                inBand: &inBand)
         }
         guard inBand > 0 else { return -1 }
         var padded = [SIMD4<Double>](repeating: .zero, count: 4 * quads * quads)
         padded.withUnsafeMutableBufferPointer { out in
             bandWeights.withUnsafeBufferPointer {
                 RowKernels.accumulateGram(
-                    bandBase, count: inBand, quads: quads, weights: $0.baseAddress!, into: out.baseAddress!)
+                    band.base, count: inBand, quads: quads, weights: $0.baseAddress!, into: out.baseAddress!)
             }
         }
         let p = positions.count
@@ -131,34 +114,86 @@ enum FiniteSmoothing {
             slope += step[a] * g[j]
         }
         guard slope < 0 else { return -1 }
-        row = UnsafePointer(block.rows.base)
-        let change = block.slope
-        for i in 0..<n {
-            change[i] = RowKernels.dot(row, vector[2], quads)
-            row += quads
+        for block in blocks {
+            var row = UnsafePointer(block.rows.base)
+            let change = block.slope
+            for i in 0..<block.count {
+                change[i] = RowKernels.dot(row, vector[2], quads)
+                row += quads
+            }
         }
         var linearSlope = 0.0
         for j in positions { linearSlope += linear[j] * d[j] }
-        // Integral of the clipped residual; no branch, for the signs are random.
-        func smoothed(_ t: Double) -> Double {
-            var sum = t * linearSlope
-            for i in 0..<n {
-                let r = residual[i] - t * change[i]
-                let psi = max(-below[i], min(above[i], r * (above[i] + below[i]) * inverseGamma))
-                sum += psi * (r - 0.5 * psi * gamma * inverseSpan[i])
-            }
-            return sum
-        }
         var t = 1.0
         var halvings = 0
-        while smoothed(t) > start + 1e-4 * t * slope {
+        while true {
+            var value = t * linearSlope
+            for block in blocks { value += smoothed(block, gamma: gamma, at: t) }
+            if value <= start + 1e-4 * t * slope { break }
             t *= 0.4
             halvings += 1
             if halvings > 6 { return -1 }
         }
         let b = vector.elements(0)
         for j in positions { b[j] += t * d[j] }
-        for i in 0..<n { residual[i] -= t * change[i] }
+        for block in blocks {
+            let residual = block.residual
+            let change = block.slope
+            for i in 0..<block.count { residual[i] -= t * change[i] }
+        }
         return inBand
+    }
+
+    /// Adds a block's pulls to the gradient and its rows on the rounded part to the band; its smoothed loss.
+    private static func gather(
+        _ block: LossRows, gamma: Double, gradient: UnsafeMutablePointer<SIMD4<Double>>, band: RowBlock,
+        bandWeights: inout [Double], inBand: inout Int
+    ) -> Double {
+        let quads = block.rows.quads
+        let residual = block.residual
+        let above = block.above
+        let below = block.below
+        let inverseSpan = block.inverseSpan
+        let inverseGamma = 1 / gamma
+        let base = band.base
+        var held = inBand
+        var loss = 0.0
+        var row = UnsafePointer(block.rows.base)
+        bandWeights.withUnsafeMutableBufferPointer { weights in
+            for i in 0..<block.count {
+                let c = (above[i] + below[i]) * inverseGamma
+                let r = residual[i]
+                let pull = r * c
+                let psi = max(-below[i], min(above[i], pull))
+                loss += psi * (r - 0.5 * psi * gamma * inverseSpan[i])
+                if psi == pull, c > 0 {
+                    (base + held * quads).update(from: row, count: quads)
+                    weights[held] = c
+                    held += 1
+                }
+                RowKernels.add(row, times: -psi, to: gradient, quads)
+                row += quads
+            }
+        }
+        inBand = held
+        return loss
+    }
+
+    /// A block's smoothed loss after a step of `t`: the integral of the clipped residual, without a branch, for the signs
+    /// are random.
+    private static func smoothed(_ block: LossRows, gamma: Double, at t: Double) -> Double {
+        let residual = block.residual
+        let change = block.slope
+        let above = block.above
+        let below = block.below
+        let inverseSpan = block.inverseSpan
+        let inverseGamma = 1 / gamma
+        var sum = 0.0
+        for i in 0..<block.count {
+            let r = residual[i] - t * change[i]
+            let psi = max(-below[i], min(above[i], r * (above[i] + below[i]) * inverseGamma))
+            sum += psi * (r - 0.5 * psi * gamma * inverseSpan[i])
+        }
+        return sum
     }
 }

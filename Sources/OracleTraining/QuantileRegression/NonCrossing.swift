@@ -32,10 +32,11 @@ package enum NonCrossing {
     /// Fits `taus` (ascending) so that they don't cross in `region`.
     /// - Throws: `InvalidInput` when a quantile is not between 0 and 1 or they don't ascend.
     package static func fit(
-        _ regression: QuantileRegression, taus: [Double], region: Region = .trainingBox
+        _ regression: QuantileRegression, taus: [Double], region: Region = .trainingBox,
+        restraint: QuantileRegression.Restraint = .none
     ) throws(InvalidInput) -> Result {
         try check(taus)
-        let separate = taus.map { regression.solve(tau: $0) }
+        let separate = taus.map { regression.solve(tau: $0, restraint: restraint) }
         var joint = Joint(regression: regression, solutions: separate, region: region)
         return joint.solve()
     }
@@ -148,6 +149,7 @@ package enum NonCrossing {
                 s.beta = Array(beta[k * width..<(k + 1) * width])
                 s.basis = []
                 s.basisDual = []
+                s.ties = []
                 s.pivots = simplex.pivots
                 var fit = regression.report(s)
                 fit.certified = done
@@ -213,11 +215,20 @@ package enum NonCrossing {
                     for j in 0..<width { linear[k * width + j] = vector.elements(1)[j] }
                 }
                 for i in solution.basis {
-                    guard i >= 0, place[i] >= 0 else { return nil }
+                    if i < 0 {
+                        slots.append(.init(block: solutions.count + k, row: -1 - i))
+                        continue
+                    }
+                    guard place[i] >= 0 else { return nil }
                     slots.append(.init(block: k, row: Int(place[i])))
                 }
                 blocks.append(block)
                 positions += design.positions.map { $0 + k * width }
+            }
+            for (k, solution) in solutions.enumerated() {
+                blocks.append(
+                    regression.restraintRows(solution.restraint, offset: k * quads)
+                        ?? LossRows(width: width, offset: k * quads))
             }
             blocks.append(constraints)
             var simplex = CheckLossSimplex(

@@ -237,6 +237,26 @@ package final class QuantileDesign {
         return (intercept ? constant * yScale + yShift : 0, coefficients)
     }
 
+    /// Every natural coefficient, the intercept first, as `row . beta - constant` in standardised coordinates with the
+    /// target's shift (in its scale) put back; columns that are left out have none. Column -1 is the intercept.
+    func naturalRows(interceptShift: Double) -> [(column: Int, row: [Double], constant: Double)] {
+        let width = rows.width
+        var inside = [(column: Int, row: [Double], constant: Double)]()
+        let named = (intercept ? [-1] : []) + columnAt.filter { $0 >= 0 && excluded[$0] == nil }
+        for j in named {
+            inside.append((j, [Double](repeating: 0, count: width), j < 0 ? -interceptShift : 0))
+        }
+        for k in positions {
+            var unit = [Double](repeating: 0, count: 4 * rows.quads)
+            unit[k] = 1
+            let value = natural(unit)
+            for (r, j) in named.enumerated() {
+                inside[r].row[k] = j < 0 ? value.intercept : value.coefficients[j]
+            }
+        }
+        return inside
+    }
+
     /// Coefficients of the standardised columns before any was replaced.
     func unmixed(_ beta: ArraySlice<Double>) -> [Double] {
         var b = Array(beta)

@@ -49,7 +49,7 @@ package struct QuantilePenaltyPath: Sendable {
             let fold = try regression(values, columns, inside, y, weights)
             for i in outside { weightSum += weights?[i] ?? 1 }
             for (k, penalty) in penalties.enumerated() {
-                let fit = fold.fit(tau: tau, penalty: penalty)
+                let fit = fold.fit(tau: tau, restraint: .init(penalty: penalty))
                 for i in outside {
                     let r = y[i] - fit(values[i * columns..<(i + 1) * columns])
                     loss[k] += (weights?[i] ?? 1) * max(tau * r, (tau - 1) * r)
@@ -61,7 +61,7 @@ package struct QuantilePenaltyPath: Sendable {
         for k in loss.indices where loss[k] < loss[best] { best = k }
         return QuantilePenaltyPath(
             penalties: penalties, heldOutLoss: loss, chosen: penalties[best],
-            fit: whole.fit(tau: tau, penalty: penalties[best]))
+            fit: whole.fit(tau: tau, restraint: .init(penalty: penalties[best])))
     }
 
     private static func ratio(_ steps: Int) -> Double {

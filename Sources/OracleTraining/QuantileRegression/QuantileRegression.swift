@@ -71,8 +71,9 @@ package struct QuantileRegression {
     /// The optimum found so far, in standardised coordinates, with what a joint fit needs to go on from it.
     struct Solution {
         var tau: Double
+        var restraint: Restraint
         var beta: [Double]
-        /// Rows in the basis, one per coefficient; negative numbers are penalty rows.
+        /// Rows in the basis, one per coefficient; negative numbers are rows of the restraint.
         var basis: [Int]
         var basisDual: [Double]
         /// Rows on the fit outside the basis, and the side that the dual solution takes for them.
@@ -86,21 +87,74 @@ package struct QuantileRegression {
     /// Rows up to which everything is solved at once.
     private static let directLimit = 6000
 
-    /// Fits one quantile.
-    /// - Parameters:
-    ///   - tau: strictly between 0 and 1.
-    ///   - penalty: L1 penalty on the standardised coefficients, per unit of mean loss in units of the target's scale;
-    ///     the intercept is free. 0 leaves it out.
-    /// - Complexity: about O(n p + m p^2) with m = ((ln p + 1) n)^(2/3).
-    package func fit(tau: Double, penalty: Double = 0) -> QuantileFit {
-        report(solve(tau: tau, penalty: penalty))
+    /// What is asked of the coefficients besides a small loss.
+    package struct Restraint: Sendable, Equatable {
+        /// L1 penalty on the standardised coefficients, per unit of mean loss in units of the target's scale; the
+        /// intercept is free. 0 leaves it out.
+        package var penalty = 0.0
+        /// Whether coefficients, the intercept among them, must not be negative in natural units.
+        package var nonNegative = false
+
+        /// With `nonNegative`: columns from this one on, and the intercept, may have either sign.
+        package var signedColumns: Int?
+
+        /// A restraint.
+        package init(penalty: Double = 0, nonNegative: Bool = false, signedColumns: Int? = nil) {
+            self.penalty = penalty
+            self.nonNegative = nonNegative
+            self.signedColumns = signedColumns
+        }
+
+        /// None.
+        package static let none = Restraint()
     }
 
-    func solve(tau: Double, penalty: Double = 0, from start: [Double]? = nil) -> Solution {
+    /// Fits one quantile, `tau` strictly between 0 and 1.
+    /// - Complexity: a few passes over the rows, and about O(m p^2) with m a few thousand.
+    package func fit(tau: Double, restraint: Restraint = .none) -> QuantileFit {
+        report(solve(tau: tau, restraint: restraint))
+    }
+
+    /// Rows that state a restraint, in the coordinates of the design; nil when there is none.
+    func restraintRows(_ restraint: Restraint, offset: Int = 0) -> LossRows? {
+        guard restraint != .none else { return nil }
+        let width = design.rows.width
+        let rows = LossRows(width: width, offset: offset)
+        let row = RowBlock(width: width, count: 1)
+        let n = Double(design.count)
+        if restraint.penalty > 0 {
+            for j in design.positions where !(design.intercept && j == 0) {
+                row.elements(0)[j] = 1
+                let slope = restraint.penalty * n
+                rows.append(row[0], y: 0, above: slope, below: slope, source: -1 - rows.count)
+                row.elements(0)[j] = 0
+            }
+        }
+        if restraint.nonNegative {
+            // Each natural coefficient is linear in the standardised ones; scaled to length 1 it makes a row that costs
+            // more than all the data while it is negative.
+            for weights in design.naturalRows(interceptShift: yShift / yScale) {
+                if let first = restraint.signedColumns, weights.column < 0 || weights.column >= first {
+                    continue
+                }
+                var length = 0.0
+                for value in weights.row { length += value * value }
+                length = length.squareRoot()
+                guard length > 0 else { continue }
+                for j in 0..<width { row.elements(0)[j] = weights.row[j] / length }
+                rows.append(
+                    row[0], y: weights.constant / length, above: 30 * n, below: 0, source: -1 - rows.count)
+            }
+        }
+        return rows
+    }
+
+    func solve(tau: Double, restraint: Restraint = .none, from start: [Double]? = nil) -> Solution {
         let positions = design.positions
         guard !positions.isEmpty else {
             return Solution(
-                tau: tau, beta: [Double](repeating: 0, count: 4 * design.rows.quads), basis: [],
+                tau: tau, restraint: restraint, beta: [Double](repeating: 0, count: 4 * design.rows.quads),
+                basis: [],
                 basisDual: [],
                 band: Array(0..<design.count), pivots: 0, certified: true)
         }
@@ -109,29 +163,30 @@ package struct QuantileRegression {
             let zero = [Double](repeating: 0, count: 4 * design.rows.quads)
             return solveBand(
                 tau: tau, band: Array(0..<n), from: start ?? zero, share: start == nil ? 1 : 0.2,
-                penalty: penalty)
+                restraint: restraint)
         }
         // A sample brings the fit near, a few smoothed steps on all rows bring it so near that few rows are in doubt.
         let p = positions.count
-        var beta = start ?? sampleFit(tau: tau, rows: min(n / 4, max(2000, 120 * p)), penalty: penalty)
+        var beta = start ?? sampleFit(tau: tau, rows: min(n / 4, max(2000, 120 * p)), restraint: restraint)
         let all = LossRows(sharing: design.rows, y: y, weights: weights, tau: tau)
         var size = max(60 * p, Int(Double(n).squareRoot() * 4))
         FiniteSmoothing.descend(
-            all, positions: positions, linear: [Double](repeating: 0, count: beta.count), beta: &beta,
+            all, extra: restraintRows(restraint), positions: positions,
+            linear: [Double](repeating: 0, count: beta.count), beta: &beta,
             share: 0.15,
             target: size / 3, stepsPerBand: 2)
         while size < n * 3 / 5 {
             let band = bandRows(around: beta, size: size)
-            let found = solveBand(tau: tau, band: band, from: beta, share: 0.1, penalty: penalty)
+            let found = solveBand(tau: tau, band: band, from: beta, share: 0.1, restraint: restraint)
             if found.certified { return found }
             beta = found.beta
             size *= 3
         }
-        return solveBand(tau: tau, band: Array(0..<n), from: beta, share: 0.3, penalty: penalty)
+        return solveBand(tau: tau, band: Array(0..<n), from: beta, share: 0.3, restraint: restraint)
     }
 
     /// A rough fit on a stratified sample.
-    private func sampleFit(tau: Double, rows m: Int, penalty: Double) -> [Double] {
+    private func sampleFit(tau: Double, rows m: Int, restraint: Restraint) -> [Double] {
         let n = design.count
         var stream = RandomStream(seed: 1, purpose: "quantile sample")
         let block = LossRows(width: design.rows.width, offset: 0, capacity: m)
@@ -142,7 +197,8 @@ package struct QuantileRegression {
         }
         var beta = [Double](repeating: 0, count: 4 * design.rows.quads)
         FiniteSmoothing.descend(
-            block, positions: design.positions, linear: beta, beta: &beta, share: 1,
+            block, extra: restraintRows(restraint), positions: design.positions, linear: beta, beta: &beta,
+            share: 1,
             target: 6 * design.positions.count)
         return beta
     }
@@ -169,7 +225,7 @@ package struct QuantileRegression {
     /// Solves exactly on `band` with the other rows on the side where `start` has them, then takes in rows that turned
     /// out on the other side, until none does.
     private func solveBand(
-        tau: Double, band: [Int], from start: [Double], share: Double, penalty: Double
+        tau: Double, band: [Int], from start: [Double], share: Double, restraint: Restraint
     ) -> Solution {
         let n = design.count
         let quads = design.rows.quads
@@ -194,18 +250,8 @@ package struct QuantileRegression {
             }
             for j in 0..<4 * quads { linear[j] = sum.elements(0)[j] }
         }
-        var blocks = [block]
-        if penalty > 0 {
-            let rows = LossRows(width: design.rows.width, offset: 0)
-            let unit = RowBlock(width: 4 * quads, count: 1)
-            for j in positions where !(design.intercept && j == 0) {
-                unit.elements(0)[j] = 1
-                let slope = penalty * Double(n)
-                rows.append(unit[0], y: 0, above: slope, below: slope, source: -1 - j)
-                unit.elements(0)[j] = 0
-            }
-            blocks.append(rows)
-        }
+        let extra = restraintRows(restraint)
+        let blocks = extra.map { [block, $0] } ?? [block]
         var beta = start
         FiniteSmoothing.descend(
             block, positions: positions, linear: linear, beta: &beta, share: share,
@@ -213,7 +259,7 @@ package struct QuantileRegression {
         var simplex = CheckLossSimplex(positions: positions, quads: quads, blocks: blocks, linear: linear)
         var outcome =
             simplex.crash(from: beta) ? simplex.run(maxPivots: 4000 + 40 * positions.count) : .stalled
-        if outcome == .stalled, band.count <= 20_000 {
+        if outcome == .stalled, band.count <= 20_000, extra == nil {
             beta = FrischNewton.solve(block, positions: positions, linear: linear)
             if simplex.crash(from: beta) { outcome = simplex.run(maxPivots: 20_000) }
         }
@@ -249,7 +295,7 @@ package struct QuantileRegression {
             ties.append((block.source[i], block.side[i] > 0))
         }
         return Solution(
-            tau: tau, beta: simplex.beta,
+            tau: tau, restraint: restraint, beta: simplex.beta,
             basis: simplex.basis.map { simplex.blocks[$0.block].source[$0.row] }, basisDual: simplex.dual,
             ties: ties, band: block.source, pivots: simplex.pivots, certified: certified)
     }
@@ -298,17 +344,27 @@ package struct QuantileRegression {
             dual += value * y[i]
             RowKernels.add(design.rows[i], times: value, to: vector[1], quads)
         }
-        let penalised = solution.basis.contains { $0 < 0 }
-        for j in design.positions where abs(vector.elements(1)[j]) > 1e-8 * size {
-            feasible = feasible && penalised
+        var restrained = objective
+        if let extra = restraintRows(solution.restraint) {
+            RowKernels.residuals(extra.rows, extra.y, vector[0], into: extra.residual)
+            var basic = [Int: Double]()
+            for (k, i) in solution.basis.enumerated() where i < 0 { basic[-1 - i] = solution.basisDual[k] }
+            for k in 0..<extra.count {
+                let r = extra.residual[k]
+                let value = basic[k] ?? (r > 0 ? extra.above[k] : -extra.below[k])
+                restrained += basic[k] != nil ? 0 : r > 0 ? extra.above[k] * r : -extra.below[k] * r
+                dual += value * extra.y[k]
+                RowKernels.add(extra.rows[k], times: value, to: vector[1], quads)
+            }
         }
+        for j in design.positions where abs(vector.elements(1)[j]) > 1e-8 * size { feasible = false }
         let toNatural = yScale * weightScale
         let natural = design.natural(solution.beta, yScale: yScale, yShift: yShift)
         return QuantileFit(
             tau: tau, intercept: natural.intercept, coefficients: natural.coefficients,
             objective: objective * toNatural, dualObjective: dual * toNatural,
             certified: solution.certified && feasible
-                && (penalised || abs(objective - dual) <= 1e-9 * max(objective, 1e-3 * size)),
+                && abs(restrained - dual) <= 1e-9 * max(objective, 1e-3 * size),
             rowsBelow: rowsBelow, rowsOn: rowsOn, pivots: solution.pivots)
     }
 }

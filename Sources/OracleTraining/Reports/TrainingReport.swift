@@ -14,6 +14,8 @@ public struct TrainingReport: Codable, Sendable {
     public var features: [FeatureLine]
     /// The same of every specialised model.
     public var specialised: [SpecialisedFeatures]?
+    /// How configurations were grouped and calibrated, of the quantile methods.
+    public var ensemble: EnsembleReport?
 
     /// Features of one specialised model.
     public struct SpecialisedFeatures: Codable, Sendable {

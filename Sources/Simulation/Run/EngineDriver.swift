@@ -183,7 +183,8 @@ struct EngineDriver {
             flight.state = core.newestBatch.state
             flight.index = stepCount
             stepCount += 1
-            flight.end = flight.start + max(Ticks(seconds: stepSeconds(flight.state)), 1)
+            flight.seconds = stepSeconds(flight.state)
+            flight.end = flight.start + max(Ticks(seconds: flight.seconds), 1)
             acceleratorFree = flight.end
             noteAdmissions(start: flight.start, &context)
         }
@@ -216,10 +217,21 @@ struct EngineDriver {
         let isEmpty = flight.end == flight.start
         if !isEmpty { context.finishedStep(flight) }
         let together = core.update(stamp: time, outputs: &outputs)
-        context.collector.addInterTokenGaps(time - together.previousStamp, count: together.tokens, at: time)
         let tokens = together.tokens + outputs.count
         if tokens > 0 { context.collector.delivered(tokens, at: time) }
-        for output in outputs { deliver(output, at: time, &context) }
+        // All tokens that follow one of the update before have the same gap, however they were scheduled.
+        var following = together.tokens
+        for output in outputs {
+            if output.previousStamp == together.previousStamp && !output.isFirstToken {
+                following += 1
+            } else if !output.isFirstToken {
+                context.collector.addInterTokenGaps(time - output.previousStamp, count: 1, at: time)
+            }
+        }
+        context.collector.addInterTokenGaps(time - together.previousStamp, count: following, at: time)
+        for output in outputs where output.isFirstToken || output.isFinished {
+            deliver(output, at: time, &context)
+        }
         phase = .schedule
         nextEvent = time
         // A queue whose head can never be admitted moves only when a request arrives or gives up.
@@ -233,8 +245,6 @@ struct EngineDriver {
         let slot = Int(output.slot)
         if output.isFirstToken {
             live[slot].record.firstToken = time + context.postTime(outputTokens: 1)
-        } else {
-            context.collector.addInterTokenGaps(time - output.previousStamp, count: 1, at: time)
         }
         guard output.isFinished else { return }
         var record = live[slot].record

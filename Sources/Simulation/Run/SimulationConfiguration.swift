@@ -54,6 +54,8 @@ public struct StepRecord: Equatable, Sendable {
     public var start: Ticks = 0
     /// When they had finished it.
     public var end: Ticks = 0
+    /// What the oracle said it takes, before rounding to ticks.
+    public var seconds = 0.0
     /// What it computed.
     public var state = StepState()
 

@@ -19,90 +19,105 @@ struct AssembledSteps {
     private var transferIndex = 0
     private var log: LogRows?
 
+    /// What the files of an experiment brought.
+    struct Material {
+        var events = OTLPEvents()
+        var kv = KVEvents()
+        var logs: [IterationLog] = []
+        var configuration = TraceConfiguration()
+    }
+
     /// Reads the files of an experiment.
     /// - Returns: nil when they hold no steps.
     /// - Throws: `InvalidInput`.
     init?(_ experiment: TraceExperiment, options: TraceOptions, report: inout TraceReport) throws {
         guard !experiment.assembledFiles.isEmpty else { return nil }
-        var events = OTLPEvents()
-        var kv = KVEvents()
-        var logs: [IterationLog] = []
-        var configuration = experiment.configuration
+        var material = Material()
+        material.configuration = experiment.configuration
         for (number, file) in experiment.assembledFiles.enumerated() {
             switch file.kind {
             case .otlpJSON, .otlpProtobuf:
-                try events.read(file, number: Int16(clamping: number), report: &report)
+                try material.events.read(file, number: Int16(clamping: number), report: &report)
             case .kvEvents:
-                kv = try KVEvents(path: file.path)
-                report.malformedEvents += kv.malformedEvents
-                report.malformedLines += kv.malformedLines
-                if kv.isTruncated { report.noteTruncation(file.path) }
+                material.kv = try KVEvents(path: file.path)
+                report.malformedEvents += material.kv.malformedEvents
+                report.malformedLines += material.kv.malformedLines
+                if material.kv.isTruncated { report.noteTruncation(file.path) }
             case .log:
                 let log = try IterationLog(path: file.path)
                 report.malformedEvents += log.malformed
                 if log.isTruncated { report.noteTruncation(file.path) }
-                try configuration.merge(
-                    log.deployment(blockSize: configuration.blockSize), from: file.path,
+                try material.configuration.merge(
+                    log.deployment(blockSize: material.configuration.blockSize), from: file.path,
                     existing: experiment.name)
-                logs.append(log)
+                material.logs.append(log)
             default: break
             }
         }
+        try self.init(material, name: experiment.name, options: options, report: &report)
+    }
+
+    /// Puts in order what was read.
+    /// - Returns: nil when there are no steps.
+    /// - Throws: `InvalidInput` when flags contradict the files.
+    init?(_ material: Material, name: String, options: TraceOptions, report: inout TraceReport) throws {
+        var events = material.events
+        var configuration = material.configuration
+        events.joinOrphans()
+        Self.note(events, name, &report)
+        let order = StepOrder(events.steps)
+        report.duplicateEvents += order.duplicates
+        report.conflictingEvents += order.conflicts
+        if order.conflicts > 0 {
+            report.warn(
+                "\(name): \(order.conflicts) steps were recorded more than once with different values")
+        }
+        let reference = StepReference(order)
+        for log in material.logs where !log.iterations.isEmpty {
+            log.explain(name, reference: reference, report: &report)
+        }
+        try configuration.merge(options.flags, from: "the flags", existing: name)
+        if order.events.isEmpty {
+            if !events.journeys.isEmpty {
+                report.warn("\(name): journeys without step events give no step rows")
+            }
+            guard let log = material.logs.first(where: { !$0.iterations.isEmpty }) else { return nil }
+            self.log = LogRows(log, blockSize: configuration.blockSize ?? 16)
+        }
+        asynchronous = Self.scheduling(order, configuration, name, &report)
+        Self.noteDurations(order, asynchronous: asynchronous, name, &report)
+        snapshots = SnapshotContexts(events.snapshots)
+        transfers = material.kv.stepTransfers
+        blockSize = configuration.blockSize ?? (material.kv.blockSize > 0 ? material.kv.blockSize : 16)
+        if configuration.kvBlocks == nil, let event = order.events.first(where: { $0.hasKV }) {
+            configuration.kvBlocks = Int(event.kvBlocksTotal)
+        }
+        useRecordedContext = options.useRecordedContext
+        group = TraceGroup(
+            name: configuration.model == nil ? lastComponent(name) : configuration.summary,
+            configuration: configuration)
+        for event in order.events where !event.hasKV { report.stepsWithoutKV += event.isIncomplete ? 0 : 1 }
+        self.order = order
+        if !events.journeys.isEmpty, !order.events.isEmpty { buildJourneys(events.journeys) }
+    }
+
+    private static func note(_ events: OTLPEvents, _ name: String, _ report: inout TraceReport) {
         report.malformedEvents += events.malformed
         report.incompleteEvents += events.incomplete
         report.malformedLines += events.malformedLines
         report.droppedByExporter += events.droppedByExporter
         if events.droppedByExporter > 0 {
             report.warn(
-                "\(experiment.name): the exporter dropped \(events.droppedByExporter) events (more than 128 in a span; raise OTEL_SPAN_EVENT_COUNT_LIMIT)"
+                "\(name): the exporter dropped \(events.droppedByExporter) events (more than 128 in a span; raise OTEL_SPAN_EVENT_COUNT_LIMIT)"
             )
         }
         if events.malformed > 0 {
             report.warn(
-                "\(experiment.name): \(events.malformed) events with a malformed or impossible value were dropped"
-            )
+                "\(name): \(events.malformed) events with a malformed or impossible value were dropped")
         }
-        let order = StepOrder(events.steps)
-        report.duplicateEvents += order.duplicates
-        report.conflictingEvents += order.conflicts
-        if order.conflicts > 0 {
-            report.warn(
-                "\(experiment.name): \(order.conflicts) steps were recorded more than once with different values"
-            )
+        if events.incomplete > 0 {
+            report.warn("\(name): \(events.incomplete) events lack an attribute that is needed")
         }
-        let reference = StepReference(order)
-        for log in logs where !log.iterations.isEmpty {
-            log.explain(experiment.name, reference: reference, report: &report)
-        }
-        try configuration.merge(options.flags, from: "the flags", existing: experiment.name)
-        let journeyCount = events.journeys.count
-        if order.events.isEmpty {
-            if journeyCount > 0 {
-                report.warn("\(experiment.name): journeys without step events give no step rows")
-            }
-            guard let log = logs.first(where: { !$0.iterations.isEmpty }) else {
-                if journeyCount == 0, events.requests.isEmpty, kv.events == 0, logs.isEmpty {
-                    report.warn("\(experiment.name): no step events")
-                }
-                return nil
-            }
-            self.log = LogRows(log, blockSize: configuration.blockSize ?? 16)
-        }
-        asynchronous = Self.scheduling(order, configuration, experiment.name, &report)
-        Self.noteDurations(order, asynchronous: asynchronous, experiment.name, &report)
-        snapshots = SnapshotContexts(events.snapshots)
-        transfers = kv.stepTransfers
-        blockSize = configuration.blockSize ?? (kv.blockSize > 0 ? kv.blockSize : 16)
-        if configuration.kvBlocks == nil, let event = order.events.first(where: { $0.hasKV }) {
-            configuration.kvBlocks = Int(event.kvBlocksTotal)
-        }
-        useRecordedContext = options.useRecordedContext
-        group = TraceGroup(
-            name: configuration.model == nil ? lastComponent(experiment.name) : configuration.summary,
-            configuration: configuration)
-        for event in order.events where !event.hasKV { report.stepsWithoutKV += event.isIncomplete ? 0 : 1 }
-        self.order = order
-        if journeyCount > 0, !order.events.isEmpty { buildJourneys(events.journeys) }
     }
 
     /// Rebuilds contexts run by run, with the step counter of the journeys read as the engine's way of scheduling

@@ -133,7 +133,10 @@ struct JourneyContexts {
                 if rest < Int64(open.count) { isValid[index] = false }
                 for (place, stay) in open.enumerated() {
                     let left = max(1, stays[stay].known - max(0, stays[stay].cached) - stays[stay].computed)
-                    let share = place == open.count - 1 ? rest : rest * left / max(1, weight)
+                    // A request that has begun goes before those that begin now; among these nothing tells.
+                    let others = Int64(open.count - 1 - place)
+                    let begun = stays[stay].computed > 0
+                    let share = others == 0 ? rest : begun ? rest - others : rest * left / max(1, weight)
                     let tokens = max(1, min(share, left))
                     weight -= left
                     rest -= tokens

@@ -28,12 +28,12 @@ struct StepCycle {
         let event = events[index]
         start = event.start
         length = 0
-        if event.scheduledTokens == 0 {
-            exclusion = .emptyStep
-            return
-        }
         if event.isIncomplete {
             exclusion = .incomplete
+            return
+        }
+        if event.scheduledTokens == 0 {
+            exclusion = .emptyStep
             return
         }
         if event.inConflict {

@@ -24,7 +24,7 @@ struct StepOrder {
         }
         events.reserveCapacity(unordered.count)
         var previousBoot: Int32 = 0
-        for index in order {
+        for (place, index) in order.enumerated() {
             var event = unordered[index]
             let boot = boots.isEmpty ? 0 : boots[index]
             if let last = events.last, last.resource == event.resource, boot == previousBoot {
@@ -33,9 +33,11 @@ struct StepOrder {
                     continue
                 }
                 if event.id < last.id {
-                    // A step recorded again with another time would look like a restart: look back for it.
-                    if let place = earlier(event) {
-                        note(event, again: place)
+                    // A step recorded again with another time looks like a restart, but what follows goes on.
+                    let next = place + 1 < order.count ? unordered[order[place + 1]] : nil
+                    let goesOn = next.map { $0.resource == event.resource && $0.id > last.id } ?? true
+                    if goesOn, let known = earlier(event) {
+                        note(event, again: known)
                         continue
                     }
                     runStarts.append(events.count)

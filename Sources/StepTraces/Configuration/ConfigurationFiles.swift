@@ -12,7 +12,10 @@ extension TraceConfiguration {
     /// - Returns: nil when the file is something else (a model's own config.json, say).
     /// - Throws: `InvalidInput` when it is not valid JSON or a field has the wrong type.
     init?(runConfig path: String) throws {
-        let bytes = try readWholeFile(path, limit: 16 << 20)
+        try self.init(runConfig: readWholeFile(path, limit: 16 << 20), path: path)
+    }
+
+    init?(runConfig bytes: [UInt8], path: String) throws {
         let file: RunConfigFile
         do {
             let decoder = JSONDecoder()
@@ -52,7 +55,11 @@ extension TraceConfiguration {
 
     /// Reads the `exp-config.yaml` of a training experiment: flat `key: value` lines.
     init?(experimentConfig path: String) throws {
-        let text = String(decoding: try readWholeFile(path, limit: 1 << 20), as: UTF8.self)
+        try self.init(experimentConfig: readWholeFile(path, limit: 1 << 20), path: path)
+    }
+
+    init?(experimentConfig bytes: [UInt8], path: String) throws {
+        let text = String(decoding: bytes, as: UTF8.self)
         self.init()
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             guard let first = line.first, first != " ", first != "#", first != "-",

@@ -114,7 +114,7 @@ extension IterationLog {
                 "; the mean is \(twoDecimals(mean)) ms, that of the recorded steps \(twoDecimals(cycle)) ms"
         }
         if coverage.containsExecution {
-            report.warn("\(name): the log's elapsed times contain the execution (\(evidence))")
+            report.note("\(name): the log's elapsed times contain the execution (\(evidence))")
         } else {
             report.warn(
                 "\(name): the log's elapsed times leave the execution out (\(evidence)), as with the in-process executor: not used as step times; log with the multi-process executor"

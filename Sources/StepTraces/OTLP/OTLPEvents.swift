@@ -5,7 +5,6 @@ struct OTLPEvents {
     var journeys: [JourneyEvent] = []
     /// Identities of engines (resource attributes without those of the SDK), by first appearance.
     var resources: [String] = []
-    /// `x.step.duration_semantics` or other run names, for reports.
     var malformed = 0
     var incomplete = 0
     var malformedLines = 0
@@ -13,12 +12,53 @@ struct OTLPEvents {
     /// Spans of requests that only upstream vLLM's `llm_request` describes.
     var requests: [SpanRequest] = []
 
+    /// Core spans that do not name their parent: to be joined to the API span whose request id theirs begins with.
+    var orphans: [Orphan] = []
+    /// API spans by the hash of their request id.
+    var requestIDs: [RequestID] = []
+
+    /// A core span without a parent.
+    struct Orphan {
+        /// What its events carry until it is joined.
+        var key: UInt64
+        /// Hashes of the engine's request id without its last part, without its last two, and whole.
+        var candidates: InlineArray<3, UInt64>
+    }
+
+    /// An API span.
+    struct RequestID {
+        var hash: UInt64
+        var key: UInt64
+    }
+
+    /// Joins orphans to the API spans that their request ids name.
+    mutating func joinOrphans() {
+        guard !orphans.isEmpty else { return }
+        var keys: [UInt64: UInt64] = [:]
+        for request in requestIDs { keys[request.hash] = request.key }
+        var renamed: [UInt64: UInt64] = [:]
+        for orphan in orphans {
+            for index in 0..<3 {
+                if let key = keys[orphan.candidates[index]] {
+                    renamed[orphan.key] = key
+                    break
+                }
+            }
+        }
+        for index in journeys.indices {
+            if let key = renamed[journeys[index].request] { journeys[index].request = key }
+        }
+        orphans = []
+    }
+
     /// Sizes to go back to when a line or frame turns out to be damaged.
     struct Checkpoint: Equatable {
         fileprivate var steps = 0
         fileprivate var snapshots = 0
         fileprivate var journeys = 0
         fileprivate var requests = 0
+        fileprivate var orphans = 0
+        fileprivate var requestIDs = 0
         fileprivate var malformed = 0
         fileprivate var incomplete = 0
         fileprivate var dropped = 0
@@ -32,6 +72,8 @@ struct OTLPEvents {
         mark.snapshots = snapshots.count
         mark.journeys = journeys.count
         mark.requests = requests.count
+        mark.orphans = orphans.count
+        mark.requestIDs = requestIDs.count
         mark.malformed = malformed
         mark.incomplete = incomplete
         mark.dropped = droppedByExporter
@@ -43,6 +85,8 @@ struct OTLPEvents {
         snapshots.removeLast(snapshots.count - mark.snapshots)
         journeys.removeLast(journeys.count - mark.journeys)
         requests.removeLast(requests.count - mark.requests)
+        orphans.removeLast(orphans.count - mark.orphans)
+        requestIDs.removeLast(requestIDs.count - mark.requestIDs)
         malformed = mark.malformed
         incomplete = mark.incomplete
         droppedByExporter = mark.dropped

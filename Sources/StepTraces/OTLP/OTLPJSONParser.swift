@@ -152,7 +152,7 @@ struct OTLPJSONParser: ~Copyable {
         var parentID: UInt64 = 0
         var isCore = false
         var request = SpanRequest()
-        var requestID: UInt64 = 0
+        var requestID: InlineArray<3, UInt64> = [0, 0, 0]
         let firstJourney = events.journeys.count
         try json.beginObject()
         var first = true
@@ -190,8 +190,8 @@ struct OTLPJSONParser: ~Copyable {
                 try json.skipValue()
             }
         }
-        let owner = isCore && parentID != 0 ? parentID : spanID
-        let key = owner == 0 ? requestID : mixHash(traceID, owner)
+        let key = events.join(
+            traceID: traceID, spanID: spanID, parentID: parentID, isCore: isCore, requestID: requestID)
         for index in firstJourney..<events.journeys.count { events.journeys[index].request = key }
         if request.endToEnd.isFinite || request.timeToFirstToken.isFinite {
             request.request = key
@@ -201,7 +201,7 @@ struct OTLPJSONParser: ~Copyable {
 
     /// Attributes of `llm_request` and `llm_core` spans.
     private mutating func spanAttributes(
-        _ json: inout JSONScanner, _ request: inout SpanRequest, _ requestID: inout UInt64
+        _ json: inout JSONScanner, _ request: inout SpanRequest, _ requestID: inout InlineArray<3, UInt64>
     ) throws(JSONSyntaxError) {
         if try json.null() { return }
         try json.beginArray()
@@ -223,7 +223,8 @@ struct OTLPJSONParser: ~Copyable {
                     var typed = true
                     while try json.nextKey(&typed) {
                         if target == .requestID, json.peek() == UInt8(ascii: "\"") {
-                            requestID = try json.stringHash()
+                            try json.string()
+                            requestID = json.stringBytes.withUnsafeBytes { requestIDHashes($0) }
                         } else if json.peek() == UInt8(ascii: "\"") {
                             try json.string()
                             if let value = parseDouble(json.stringBytes) { target.store(value, in: &request) }
@@ -550,6 +551,38 @@ extension JSONScanner {
         try skipValue()
         return nil
     }
+}
+
+extension OTLPEvents {
+    /// The key that joins the events of a request's spans; remembers what can only be joined by request id.
+    mutating func join(
+        traceID: UInt64, spanID: UInt64, parentID: UInt64, isCore: Bool, requestID: InlineArray<3, UInt64>
+    ) -> UInt64 {
+        if isCore, parentID != 0 { return mixHash(traceID, parentID) }
+        let key = mixHash(traceID, spanID == 0 ? requestID[2] : spanID)
+        if requestID[2] != 0 {
+            if isCore {
+                orphans.append(Orphan(key: key, candidates: requestID))
+            } else {
+                requestIDs.append(RequestID(hash: requestID[2], key: key))
+            }
+        }
+        return key
+    }
+}
+
+/// Hashes of a request id without its last part (`-…`), without its last two, and whole.
+func requestIDHashes(_ id: UnsafeRawBufferPointer) -> InlineArray<3, UInt64> {
+    guard !id.isEmpty else { return [0, 0, 0] }
+    var hashes: InlineArray<3, UInt64> = [0, 0, fnvHash(id)]
+    var end = id.count
+    for place in 0..<2 {
+        while end > 0, id[end - 1] != UInt8(ascii: "-") { end -= 1 }
+        if end <= 1 { break }
+        end -= 1
+        hashes[place] = fnvHash(UnsafeRawBufferPointer(rebasing: id[..<end]))
+    }
+    return hashes
 }
 
 /// FNV-1a.

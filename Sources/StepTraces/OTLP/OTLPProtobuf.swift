@@ -62,6 +62,7 @@ extension OTLPEvents {
         var spanID: UInt64 = 0
         var parentID: UInt64 = 0
         var isCore = false
+        var requestID: InlineArray<3, UInt64> = [0, 0, 0]
         var values = EventValues()
         let firstJourney = journeys.count
         var reader = WireReader(bytes)
@@ -74,12 +75,19 @@ extension OTLPEvents {
             case 11:
                 guard let event = field.bytes, self.event(event, &values) else { return false }
                 add(values, resource: resource, file: file)
+            case 9:
+                guard let bytes = field.bytes, let attribute = WireAttribute(bytes) else { return false }
+                if case .text(let id) = attribute.value, attribute.key.elementsEqual("gen_ai.request.id".utf8)
+                {
+                    requestID = requestIDHashes(id)
+                }
             case 12: droppedByExporter &+= Int(clamping: field.varint)
             default: break
             }
         }
         if reader.isDamaged { return false }
-        let key = mixHash(traceID, isCore && parentID != 0 ? parentID : spanID)
+        let key = join(
+            traceID: traceID, spanID: spanID, parentID: parentID, isCore: isCore, requestID: requestID)
         for index in firstJourney..<journeys.count { journeys[index].request = key }
         return true
     }

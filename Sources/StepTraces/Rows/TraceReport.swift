@@ -35,12 +35,20 @@ public struct TraceReport: Equatable, Sendable {
     /// What a person should know, each in one line.
     public var warnings: [String] = []
 
+    /// What was checked and found right, each in one line.
+    public var notes: [String] = []
+
     /// Nothing read yet.
     public init() {}
 
     /// Adds a warning once.
     mutating func warn(_ text: String) {
         if warnings.count < 1000, !warnings.contains(text) { warnings.append(text) }
+    }
+
+    /// Adds a note once.
+    mutating func note(_ text: String) {
+        if notes.count < 1000, !notes.contains(text) { notes.append(text) }
     }
 
     /// Counts a row.

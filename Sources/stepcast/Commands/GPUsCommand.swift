@@ -1,5 +1,6 @@
 import ArgumentParser
 import Catalog
+import Reports
 import ServingCore
 
 /// `stepcast gpus`: the accelerators that ship, or the facts of one.
@@ -47,7 +48,7 @@ struct GPUsCommand: ParsableCommand {
                 AcceleratorFacts.bandwidth(gpu.hostLinkBandwidth), "\(gpu.gpusPerNode)", "\(gpu.sm)",
             ])
         }
-        print(table.text)
+        print(table.text, terminator: "")
     }
 }
 

@@ -1,13 +1,14 @@
 import ArgumentParser
 import Catalog
 import Foundation
+import Reports
 import ServingCore
 
 /// `stepcast models`: the architectures that ship, or the facts of one.
 struct ModelsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "models",
-        abstract: "List the models that ship, or show one model's dimensions.",
+        abstract: "List the models that ship, show one model's dimensions, or how it fits a GPU.",
         discussion: """
             A model is named by a friendly name, by its Hugging Face id, or by a path to a config.json or to a folder \
             that holds one.
@@ -16,6 +17,7 @@ struct ModelsCommand: ParsableCommand {
               stepcast models
               stepcast models llama-3.1-8b
               stepcast models ./my-model/config.json --json
+              stepcast models mixtral-8x7b --gpu h100 -tp 2          the memory plan too
             """)
 
     @Argument(help: "Name or path of one model.", completion: .file())
@@ -24,8 +26,28 @@ struct ModelsCommand: ParsableCommand {
     @Flag(help: "Print JSON.")
     var json = false
 
+    @OptionGroup(title: "Deployment (with --gpu)")
+    var engine: EngineOptions
+
     func run() throws {
-        let catalog = ModelCatalog(try ShippedFiles.locate())
+        let shipped = try ShippedFiles.locate()
+        let catalog = ModelCatalog(shipped)
+        var configuration = try engine.configuration()
+        if let name { configuration.model = name }
+        let name = configuration.model
+        if let gpu = engine.gpu {
+            let deployment = try Deployment(
+                configuration, gpu: gpu, version: engine.version(), shipped: shipped)
+            let facts = ModelFacts(
+                deployment.model, aliases: try name.flatMap { try catalog.entry(named: $0)?.aliases } ?? [])
+            print(json ? try CatalogJSON.text(DeploymentSummary(facts, deployment)) : facts.text)
+            if !json {
+                print(
+                    (["", "on one of \(deployment.engine.layout.gpus) \(deployment.accelerator.name)"]
+                        + deployment.memory.lines).joined(separator: "\n"))
+            }
+            return
+        }
         if let name {
             let facts = ModelFacts(
                 try catalog.architecture(name), aliases: try catalog.entry(named: name)?.aliases ?? [])
@@ -54,7 +76,7 @@ struct ModelsCommand: ParsableCommand {
                 model.repository ?? "",
             ])
         }
-        print(table.text)
+        print(table.text, terminator: "")
     }
 }
 
@@ -180,6 +202,44 @@ private struct ModelFacts: Encodable {
         let width = lines.map(\.0.count).max() ?? 0
         return lines.map { $0.0 + String(repeating: " ", count: width - $0.0.count + 2) + $0.1 }.joined(
             separator: "\n")
+    }
+}
+
+/// A model and how it fits an accelerator.
+private struct DeploymentSummary: Encodable {
+    let model: ModelFacts
+    let gpu: String
+    let gpus: Int
+    let maxModelLen: Int
+    let maxNumBatchedTokens: Int
+    let maxNumSeqs: Int
+    let blockSize: Int
+    let numGPUBlocks: Int
+    let availableBytes: Double
+    let terms: [String: Double]
+
+    enum CodingKeys: String, CodingKey {
+        case model, gpu, gpus
+        case maxModelLen = "max_model_len"
+        case maxNumBatchedTokens = "max_num_batched_tokens"
+        case maxNumSeqs = "max_num_seqs"
+        case blockSize = "block_size"
+        case numGPUBlocks = "num_gpu_blocks"
+        case availableBytes = "available_kv_cache_bytes"
+        case terms = "memory_bytes"
+    }
+
+    init(_ facts: ModelFacts, _ deployment: Deployment) {
+        model = facts
+        gpu = deployment.accelerator.name
+        gpus = deployment.engine.layout.gpus
+        maxModelLen = deployment.engine.maxModelLen
+        maxNumBatchedTokens = deployment.engine.maxNumBatchedTokens
+        maxNumSeqs = deployment.engine.maxNumSeqs
+        blockSize = deployment.engine.blockSize
+        numGPUBlocks = deployment.memory.numGPUBlocks
+        availableBytes = deployment.memory.availableBytes
+        terms = Dictionary(deployment.memory.terms.map { ($0.name, $0.bytes) }) { first, _ in first }
     }
 }
 

@@ -5,6 +5,7 @@ import Reports
 import Scenarios
 import ServingCore
 import Simulation
+import StepTraces
 import Workload
 
 /// `stepcast simulate`: one deployment, one load, every request.
@@ -92,6 +93,12 @@ struct SimulateCommand: ParsableCommand {
         completion: .file())
     var requestsOutput: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Write a row per engine step, every feature input exact: a trace that `stepcast train` reads.",
+            valueName: "file"), completion: .file())
+    var stepTrace: String?
+
     @Flag(help: "Put today's date into the JSON; without it the same inputs give the same bytes.")
     var date = false
 
@@ -166,30 +173,28 @@ struct SimulateCommand: ParsableCommand {
     private func simulate(_ prepared: PreparedScenario) throws -> SimulationResult {
         var prepared = prepared
         prepared.configuration.collectsRecords = requestsOutput != nil
+        prepared.configuration.collectsSteps = stepTrace != nil
         var run = try prepared.makeRun()
+        var requests = try requestsOutput.map { try RequestsCSVWriter(path: $0) }
+        var steps = try stepTrace.map {
+            try NativeStepTraceWriter(path: $0, facts: prepared.facts, name: prepared.deployment.model.name)
+        }
         var progress = ProgressLine()
         Interruption.catchInterrupts()
-        if let requestsOutput {
-            var file = try RequestsCSVWriter(path: requestsOutput)
-            while try run.advance(events: 1 << 16) {
-                for record in run.takeRecords() { file.append(record) }
-                try Interruption.check()
-                progress.show(
-                    requests: run.sentRequests, of: prepared.requests.count, simulated: run.time.seconds)
-            }
-            let result = run.finish()
-            for record in run.takeRecords() { file.append(record) }
-            progress.clear()
-            try file.finish()
-            return prepared.describe(result)
-        }
-        while try run.advance(events: 1 << 18) {
+        while try run.advance(events: 1 << 16) {
+            for record in run.takeRecords() { requests?.append(record) }
+            for step in run.takeSteps() { steps?.append(step) }
             try Interruption.check()
             progress.show(
                 requests: run.sentRequests, of: prepared.requests.count, simulated: run.time.seconds)
         }
+        let result = run.finish()
+        for record in run.takeRecords() { requests?.append(record) }
+        for step in run.takeSteps() { steps?.append(step) }
         progress.clear()
-        return prepared.describe(run.finish())
+        try requests?.finish()
+        try steps?.finish()
+        return prepared.describe(result)
     }
 
     private func note(_ text: String) { FileHandle.standardError.write(Data("stepcast: \(text)\n".utf8)) }
@@ -202,5 +207,11 @@ struct SimulateCommand: ParsableCommand {
         func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
         return "\(1900 + local.tm_year)\(two(local.tm_mon + 1))\(two(local.tm_mday))-"
             + two(local.tm_hour) + two(local.tm_min) + two(local.tm_sec)
+    }
+}
+
+extension NativeStepTraceWriter {
+    mutating func append(_ step: borrowing StepRecord) {
+        append(start: step.start, end: step.end, state: step.state, seconds: step.seconds)
     }
 }

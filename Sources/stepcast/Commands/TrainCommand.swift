@@ -14,8 +14,17 @@ struct TrainCommand: ParsableCommand {
 
     @OptionGroup var input: TraceInputOptions
 
-    @Option(help: "ard: sparse Bayesian regression.")
+    @Option(
+        help:
+            "ard: sparse Bayesian regression; quantile: P10, P50 and P90 without a distribution; ensemble: quantiles of specialists."
+    )
     var method = "ard"
+
+    @Option(help: "Specialists of an ensemble; chosen when absent.")
+    var specialists: Int?
+
+    @Option(help: "How many of the nearest specialists answer; all of them: a large number.")
+    var topSpecialists: Int?
 
     @Option(
         help: "Distribution of single steps: gaussian, student-t, lognormal, or auto (best held-out score).")
@@ -64,10 +73,15 @@ struct TrainCommand: ParsableCommand {
     var report: String?
 
     func run() throws {
-        guard method == "ard" else {
-            throw InvalidInput(.usage, field: "--method", value: method, "is not known", accepted: "ard")
-        }
         var options = TrainingOptions()
+        options.method = try choice(method, "--method")
+        options.specialists = specialists
+        if let topSpecialists, topSpecialists < 1 {
+            throw InvalidInput(
+                .usage, field: "--top-specialists", value: "\(topSpecialists)", "is too few",
+                accepted: "at least 1")
+        }
+        options.topSpecialists = topSpecialists
         options.likelihood = try choice(likelihood, "--likelihood")
         options.updates = try choice(updates, "--updates")
         options.specialisation = try choice(specialise, "--specialise")

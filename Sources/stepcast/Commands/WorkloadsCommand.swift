@@ -1,5 +1,6 @@
 import ArgumentParser
 import Catalog
+import Reports
 import ServingCore
 import Workload
 
@@ -70,7 +71,7 @@ struct WorkloadsCommand: ParsableCommand {
                 percent(summary.sharedPrefixShare), entry.description,
             ])
         }
-        print(table.text)
+        print(table.text, terminator: "")
     }
 
     /// Folder of the workloads that ship; when a path may be meant, it need not exist.
@@ -119,7 +120,7 @@ struct WorkloadsCommand: ParsableCommand {
             }
             lines.append("priorities       " + shares.joined(separator: ", "))
         }
-        lines.append(table.text)
+        lines.append(String(table.text.dropLast()))
         return lines.joined(separator: "\n")
     }
 

@@ -1,0 +1,50 @@
+/// Requests take and give up blocks here, so that with offload it is known which ones they are.
+extension Scheduler {
+    /// Gives a request the blocks for its first `tokens` tokens, which must be free.
+    mutating func allocateBlocks(_ slot: Int32, hit: PrefixHit, tokens: Int) {
+        guard offload != nil else {
+            return kv.allocate(&requests[Int(slot)].blocks, hit: hit, tokens: tokens)
+        }
+        offload!.blocks.beginAllocation(slot)
+        for block in 0..<hit.blocks {
+            let entry = kv.index.oldestCopy(of: kv.cell(block, of: requests[Int(slot)].blocks).key)
+            let isFree = kv.pool.entries[Int(entry)].references == 0
+            offload!.blocks.touch(entry: entry, isFree: isFree, by: slot)
+        }
+        kv.allocate(&requests[Int(slot)].blocks, hit: hit, tokens: tokens)
+        offload!.blocks.take(upTo: Int(requests[Int(slot)].blocks.held), by: slot)
+    }
+
+    /// Registers the hashes of a request's blocks that are full within its first `tokens` tokens.
+    mutating func cacheBlocks(_ slot: Int32, tokens: Int, knownTokens: Int) {
+        let before = Int(requests[Int(slot)].blocks.findable)
+        kv.cacheBlocks(&requests[Int(slot)].blocks, tokens: tokens, knownTokens: knownTokens)
+        guard offload != nil else { return }
+        for block in before..<max(before, Int(requests[Int(slot)].blocks.findable)) {
+            let entry = kv.cell(block, of: requests[Int(slot)].blocks).block
+            offload!.blocks.register(entry: entry, block: block, of: slot)
+        }
+    }
+
+    /// Frees all blocks of a request.
+    mutating func freeBlocks(_ slot: Int32) {
+        if offload != nil { freeIdentities(slot) }
+        kv.free(&requests[Int(slot)].blocks)
+    }
+
+    private mutating func freeIdentities(_ slot: Int32) {
+        let blocks = requests[Int(slot)].blocks
+        let table = offload!.blocks.tables[Int(slot)]
+        let unhashed = Int(blocks.hashed)..<Int(blocks.held)
+        // vLLM puts them in front as a group, the tail of the sequence first.
+        if configuration.version.appendsAllFreedBlocks {
+            for i in unhashed.reversed() { offload!.blocks.freeUnhashed(table[i]) }
+        } else {
+            for i in unhashed { offload!.blocks.freeUnhashed(table[i]) }
+        }
+        for i in (0..<Int(blocks.findable)).reversed() {
+            let entry = kv.cell(i, of: blocks).block
+            if kv.pool.entries[Int(entry)].references == 1 { offload!.blocks.freeHashed(table[i]) }
+        }
+    }
+}

@@ -298,7 +298,7 @@ extension StepEvent {
             } else {
                 // Exact for one request; else as if all had the context that their tokens have on average.
                 let mean = Double(prefillNewTimesContext) / Double(state.prefillTokens)
-                state.prefillContextTokens = Int((mean * Double(state.prefillRequests)).rounded())
+                state.prefillContextTokens = wholeTokens((mean * Double(state.prefillRequests)).rounded())
             }
         }
         return state
@@ -312,12 +312,12 @@ extension StepState {
         let used = Double(event.kvBlocksTotal - event.kvBlocksFree) * Double(blockSize)
         let held = max(0, used - Double(event.running) * Double(blockSize - 1) / 2)
         guard decodeRequests > 0 else {
-            prefillContextTokens = Int(max(0, held - Double(prefillTokens)))
+            prefillContextTokens = wholeTokens(held - Double(prefillTokens))
             prefillAttentionPairs = evenAttentionPairs(
                 requests: prefillRequests, tokens: prefillTokens, contextTokens: Double(prefillContextTokens))
             return
         }
-        decodeContextTokens = max(decodeRequests, Int(max(0, held - Double(prefillTokens))))
+        decodeContextTokens = max(decodeRequests, wholeTokens(held - Double(prefillTokens)))
     }
 }
 
@@ -327,6 +327,9 @@ extension TraceReport {
         warn("\(name) ends in the middle of a frame or line: what follows is lost")
     }
 }
+
+/// A count of tokens from an estimate: at least 0, at most 10^15, so that neither conversion nor sums overflow.
+func wholeTokens(_ estimate: Double) -> Int { Int(min(max(0, estimate), 1e15)) }
 
 /// A number with two decimals.
 func twoDecimals(_ value: Double) -> String {

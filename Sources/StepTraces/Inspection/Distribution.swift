@@ -45,6 +45,9 @@ public struct Distribution: Equatable, Sendable {
 
     private static func middle(_ bin: Int32) -> Double {
         if bin == .min { return 0 }
+        let lower = Double(bitPattern: UInt64(bitPattern: Int64(bin)) << 46)
+        // Counts up to 64 have a bin each, which begins at the count.
+        if lower <= 64, lower == lower.rounded() { return lower }
         return Double(bitPattern: UInt64(bitPattern: Int64(bin)) << 46 | 1 << 45)
     }
 }

@@ -152,7 +152,8 @@ private struct StepRanges {
     }
 
     private mutating func close() {
-        if run >= 0, last >= first { spanned += Int(clamping: last &- first) &+ 1 }
+        // Step numbers may be anything; what no run can span is cut off.
+        if run >= 0, last >= first { spanned &+= Int(min(UInt64(bitPattern: last &- first), 1 << 40)) + 1 }
     }
 
     var rate: Double? {

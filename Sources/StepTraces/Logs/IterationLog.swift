@@ -211,9 +211,10 @@ extension UnsafeRawBufferPointer {
         var value: Int64 = 0
         var place = start
         var seen = 0
-        while place < count, seen <= 18 {
+        while place < count {
             let digit = self[place] &- 0x30
             if digit <= 9 {
+                if seen == 18 { return nil }
                 value = value * 10 + Int64(digit)
                 seen += 1
             } else if !(self[place] == UInt8(ascii: ",") && seen > 0 && place + 1 < count
@@ -223,7 +224,7 @@ extension UnsafeRawBufferPointer {
             }
             place += 1
         }
-        return seen > 0 && seen <= 18 ? value : nil
+        return seen > 0 ? value : nil
     }
 
     /// The finite number of at least 0 between two texts.

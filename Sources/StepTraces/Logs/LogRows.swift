@@ -63,11 +63,11 @@ extension StepState {
     /// Estimates contexts from the share of the cache in use.
     mutating func estimateContext(usage: Double, capacity: Int64, blockSize: Int) {
         kvBlocksTotal = Int(clamping: capacity) / max(1, blockSize)
-        kvBlocksUsed = Int((usage * Double(kvBlocksTotal)).rounded())
+        kvBlocksUsed = min(kvBlocksTotal, wholeTokens((usage * Double(kvBlocksTotal)).rounded()))
         let requests = Double(prefillRequests + decodeRequests)
         let held = max(0, usage * Double(capacity) - requests * Double(blockSize - 1) / 2)
         let others = max(0, held - Double(prefillTokens))
-        if decodeRequests > 0 { decodeContextTokens = max(decodeRequests, Int(min(others, 1e15))) }
+        if decodeRequests > 0 { decodeContextTokens = max(decodeRequests, wholeTokens(others)) }
     }
 }
 

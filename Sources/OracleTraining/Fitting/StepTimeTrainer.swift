@@ -153,7 +153,9 @@ public struct StepTimeTrainer: Sendable {
 
     /// Candidates that the rows cannot tell from others in a way that carries over to other models: load spread
     /// beside weights and FLOPs of experts, with a single mixture of experts in the rows.
-    private func unidentifiable(_ data: StepDataSet, rows: [Int], _ options: TrainingOptions) -> [String: String] {
+    private func unidentifiable(_ data: StepDataSet, rows: [Int], _ options: TrainingOptions) -> [String:
+        String]
+    {
         guard options.features.name == FeatureSet.physics.name else { return [:] }
         var models: Set<String> = []
         var groups: Set<Int> = []

@@ -12,16 +12,23 @@ public struct ModelScope: Codable, Hashable, Sendable, CustomStringConvertible {
     public var tensorParallelSize: Int?
     /// Expert-parallel ranks.
     public var expertParallelSize: Int?
+    /// Whether the model is a mixture of experts.
+    public var mixtureOfExperts: Bool?
 
-    /// Deployments on one accelerator in one weight format.
+    /// Deployments of dense models, or of mixtures of experts, on one accelerator in one weight format.
     public init(accelerator facts: DeploymentFacts) {
         accelerator = facts.acceleratorName
-        weightFormat = facts.weightFormat
+        weightFormat = Self.arithmetic(facts.weightFormat)
+        mixtureOfExperts = facts.experts > 0
     }
+
+    /// Both 16-bit formats run the same kernels at the same rate.
+    private static func arithmetic(_ format: String) -> String { format == "fp16" ? "bf16" : format }
 
     /// Deployments of one model under one parallel layout, whatever the engine's limits.
     public init(configuration facts: DeploymentFacts) {
         self.init(accelerator: facts)
+        mixtureOfExperts = nil
         model = facts.modelName
         tensorParallelSize = facts.tensorParallelSize
         expertParallelSize = facts.expertParallelSize
@@ -32,22 +39,24 @@ public struct ModelScope: Codable, Hashable, Sendable, CustomStringConvertible {
         case weightFormat = "weight_format"
         case tensorParallelSize = "tensor_parallel_size"
         case expertParallelSize = "expert_parallel_size"
+        case mixtureOfExperts = "mixture_of_experts"
     }
 
     /// Whether a deployment is among them.
     public func matches(_ facts: DeploymentFacts) -> Bool {
         (model == nil || model == facts.modelName)
             && (accelerator == nil || accelerator == facts.acceleratorName)
-            && (weightFormat == nil || weightFormat == facts.weightFormat)
+            && (weightFormat == nil || weightFormat == Self.arithmetic(facts.weightFormat))
             && (tensorParallelSize == nil || tensorParallelSize == facts.tensorParallelSize)
             && (expertParallelSize == nil || expertParallelSize == facts.expertParallelSize)
+            && (mixtureOfExperts == nil || mixtureOfExperts == (facts.experts > 0))
     }
 
     /// How many conditions it sets.
     var conditions: Int {
         [
             model != nil, accelerator != nil, weightFormat != nil, tensorParallelSize != nil,
-            expertParallelSize != nil,
+            expertParallelSize != nil, mixtureOfExperts != nil,
         ].count { $0 }
     }
 
@@ -59,6 +68,7 @@ public struct ModelScope: Codable, Hashable, Sendable, CustomStringConvertible {
         if let tensorParallelSize { parts.append("tp\(tensorParallelSize)") }
         if let expertParallelSize, expertParallelSize > 1 { parts.append("ep\(expertParallelSize)") }
         if let weightFormat { parts.append(weightFormat) }
+        if let mixtureOfExperts { parts.append(mixtureOfExperts ? "mixture of experts" : "dense") }
         return parts.isEmpty ? "any deployment" : parts.joined(separator: "/")
     }
 }

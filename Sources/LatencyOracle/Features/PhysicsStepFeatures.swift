@@ -129,6 +129,14 @@ enum PhysicsStepFeatures {
             let seconds = ratio(bytes, $0.interconnectBandwidth)
             return [.prefillTokens: seconds, .decodeRequests: seconds]
         },
+        StepFeature(
+            "all_reduce_beyond_pair", unit: "s", "all-reduce bytes of every rank beyond a pair that share host bridges"
+        ) {
+            let ranks = Double(max(0, $0.tensorParallelSize - 2))
+            let bytes = 2 * Double($0.layers) * ranks * Double($0.hiddenSize) * $0.activationBytes
+            let seconds = ratio(bytes, $0.interconnectBandwidth)
+            return [.prefillTokens: seconds, .decodeRequests: seconds]
+        },
         StepFeature("all_reduce_latency", unit: "s", "link latency of two all-reduces a layer") {
             [.one: indicator($0.tensorParallelSize > 1) * 2 * Double($0.layers) * $0.interconnectLatency]
         },

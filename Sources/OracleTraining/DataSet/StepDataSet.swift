@@ -142,6 +142,7 @@ public struct StepDataSet: Sendable {
     /// The rows of the indices given, in that order, with all deployments.
     public func selecting(_ indices: some Collection<Int>) -> StepDataSet {
         var result = StepDataSet(groups: groups)
+        result.dropped = dropped
         for i in indices {
             result.states.append(states[i])
             result.seconds.append(seconds[i])

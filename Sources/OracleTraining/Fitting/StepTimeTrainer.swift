@@ -82,6 +82,12 @@ public struct StepTimeTrainer: Sendable {
             if members[scope] == nil { order.append(scope) }
             members[scope, default: []].append(row)
         }
+        // Mixtures of experts share everything but the experts with dense models: their rows help.
+        for scope in order where scope.mixtureOfExperts == true {
+            var dense = scope
+            dense.mixtureOfExperts = false
+            members[scope] = ((members[scope] ?? []) + (members[dense] ?? [])).sorted()
+        }
         return order.map { ($0, members[$0] ?? []) }
     }
 
@@ -109,11 +115,13 @@ public struct StepTimeTrainer: Sendable {
         var fit: IterativeFit
         var isLogarithmic: Bool
         var relative: Bool
+        var excluded: [DroppedFeature]
     }
 
     func solve(_ data: StepDataSet, rows: [Int], _ options: TrainingOptions, name: String) throws -> Solution
     {
-        let features = Array(options.features.step.dropFirst())
+        let excluded = unidentifiable(data, rows: rows, options)
+        let features = options.features.step.dropFirst().filter { excluded[$0.name] == nil }
         guard rows.count > 2 else {
             throw InvalidInput(
                 source: name, field: "rows", value: "\(rows.count)", "are too few to fit anything",
@@ -139,7 +147,25 @@ public struct StepTimeTrainer: Sendable {
                 "is the same in all \(rows.count) rows", accepted: "times that vary")
         }
         return Solution(
-            design: design, features: features, fit: fit, isLogarithmic: isLogarithmic, relative: relative)
+            design: design, features: features, fit: fit, isLogarithmic: isLogarithmic, relative: relative,
+            excluded: excluded.keys.sorted().map { DroppedFeature(feature: $0, reason: excluded[$0] ?? "") })
+    }
+
+    /// Candidates that the rows cannot tell from others in a way that carries over to other models: load spread
+    /// beside weights and FLOPs of experts, with a single mixture of experts in the rows.
+    private func unidentifiable(_ data: StepDataSet, rows: [Int], _ options: TrainingOptions) -> [String:
+        String]
+    {
+        guard options.features.name == FeatureSet.physics.name else { return [:] }
+        var models: Set<String> = []
+        var groups: Set<Int> = []
+        for row in rows where groups.insert(data.group[row]).inserted {
+            let facts = data.groups[data.group[row]].facts
+            if facts.experts > 0 { models.insert(facts.modelName) }
+        }
+        guard models.count == 1, let only = models.first else { return [:] }
+        let reason = "cannot be told from other expert features on \(only) alone"
+        return ["expert_load_spread": reason, "rank_load_spread": reason]
     }
 
     /// Feature rows of a data set.
@@ -194,6 +220,7 @@ public struct StepTimeTrainer: Sendable {
         model.dropped = names.indices.compactMap { column in
             estimate.reasons[column].map { DroppedFeature(feature: names[column], reason: $0) }
         }
+        model.dropped? += solution.excluded
         return model
     }
 

@@ -21,9 +21,24 @@ struct TraceInputOptions: ParsableArguments {
         name: .customLong("tensor-parallel-size"), help: "Tensor-parallel ranks of traces that don't say.")
     var tensorParallelSize: Int?
 
+    @Option(
+        parsing: .upToNextOption,
+        help: "Leave out deployments whose name (model/gpu/tp/…) contains one of these.")
+    var exclude: [String] = []
+
     /// Reads all rows.
     func read(_ shipped: ShippedFiles) throws -> StepDataSet {
-        try Self.read(traces, shipped, model: model, gpu: gpu, tensorParallelSize: tensorParallelSize)
+        let data = try Self.read(
+            traces, shipped, model: model, gpu: gpu, tensorParallelSize: tensorParallelSize)
+        guard !exclude.isEmpty else { return data }
+        let kept = (0..<data.count).filter { row in
+            !exclude.contains { data.groups[data.group[row]].name.contains($0) }
+        }
+        guard !kept.isEmpty else {
+            throw InvalidInput(
+                .usage, field: "--exclude", value: exclude.joined(separator: " "), "leaves no rows")
+        }
+        return data.selecting(kept)
     }
 
     /// Reads the rows of some paths.

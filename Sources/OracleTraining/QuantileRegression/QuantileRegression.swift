@@ -131,6 +131,10 @@ package struct QuantileRegression {
             }
         }
         if restraint.nonNegative {
+            // Above any pull that the data can have on a coefficient.
+            var pulls = 0.0
+            for i in 0..<design.count { pulls += (weights?[i] ?? 1) * design.lengths[i].squareRoot() }
+            let steep = max(30 * n, 4 * pulls)
             // Each natural coefficient is linear in the standardised ones; scaled to length 1 it makes a row that costs
             // more than all the data while it is negative.
             for weights in design.naturalRows(interceptShift: yShift / yScale) {
@@ -143,7 +147,7 @@ package struct QuantileRegression {
                 guard length > 0 else { continue }
                 for j in 0..<width { row.elements(0)[j] = weights.row[j] / length }
                 rows.append(
-                    row[0], y: weights.constant / length, above: 30 * n, below: 0, source: -1 - rows.count)
+                    row[0], y: weights.constant / length, above: steep, below: 0, source: -1 - rows.count)
             }
         }
         return rows

@@ -170,10 +170,7 @@ package struct EnsembleTrainer {
             }
             for v in vectors { reach.append(PointCloud.squaredDistance(v, centroid).squareRoot()) }
             let own = embedding.similarity == .euclidean && scattered ? places : nil
-            let inside = Set(members)
-            let fitted = try fit(
-                members, others: configurations.filter { !inside.contains($0) }, joint: joint,
-                embedding: embedded ? embedding : nil)
+            let fitted = try fit(members, joint: joint, embedding: embedded ? embedding : nil)
             certified = certified && fitted.certified
             specialists.append(.init(members: members, centroid: centroid, places: own, fits: fitted.fits))
         }
@@ -197,29 +194,12 @@ package struct EnsembleTrainer {
             specialists: specialists, embeddingAsFeatures: embedded, certified: certified)
     }
 
-    /// Weight that rows of other configurations have in a specialist, together, against its own: enough to keep
-    /// coefficients in place that its own rows don't determine, too little to move the others.
-    static let borrowedShare = 0.02
-    /// Rows that each other configuration lends.
-    private static let borrowedRows = 40
-
-    /// Quantile fits of the rows of some configurations, with a little help from the others.
+    /// Quantile fits of the rows of some configurations.
     private func fit(
-        _ configurations: [Int], others: [Int], joint: Bool, embedding: ConfigurationEmbedding?
+        _ configurations: [Int], joint: Bool, embedding: ConfigurationEmbedding?
     ) throws(InvalidInput) -> (fits: [QuantileFit], certified: Bool) {
-        var chosen = configurations.flatMap { data.members[$0] }
-        var weights = data.weights(chosen, configurations: configurations)
-        var lent: [Int] = []
-        for c in others {
-            let rows = data.members[c]
-            let n = min(rows.count, Self.borrowedRows)
-            for k in 0..<n { lent.append(rows[k * rows.count / n]) }
-        }
-        if !lent.isEmpty {
-            let scale = Self.borrowedShare * Double(chosen.count) / Double(lent.count)
-            weights += data.weights(lent, configurations: others).map { $0 * scale }
-            chosen += lent
-        }
+        let chosen = configurations.flatMap { data.members[$0] }
+        let weights = data.weights(chosen, configurations: configurations)
         let columns = data.features.count
         let extra = embedding == nil ? 0 : 14
         var x: [Double] = []

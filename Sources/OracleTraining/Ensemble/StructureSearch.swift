@@ -28,9 +28,6 @@ package struct StructureSearch {
     private let fold: [Int]
     private let folds: Int
     private let chosen: [Int]
-    /// Mean Gram matrix of all configurations outside a fold: what a group borrows from the rest.
-    private var background: [(gram: [Double], projection: [Double])] = []
-
     /// Collects the Gram matrices of `configurations`; `vectors` are their standardised places.
     package init(_ data: ConfiguredRows, configurations: [Int], vectors: [[Double]]) {
         let columns = data.features.count
@@ -67,16 +64,6 @@ package struct StructureSearch {
         grams = raw.map { r in (0..<k * k).map { r.gram[$0] * s[$0 / k] * s[$0 % k] } }
         projections = raw.map { r in (0..<k).map { r.projection[$0] * s[$0] } }
         squares = configurations.map { data.members[$0].isEmpty ? 0 : 1 }
-        for f in 0..<folds {
-            var gram = [Double](repeating: 0, count: k * k)
-            var projection = [Double](repeating: 0, count: k)
-            let inside = grams.indices.filter { fold[$0] != f }
-            for i in inside {
-                for a in gram.indices { gram[a] += grams[i][a] / Double(inside.count) }
-                for a in projection.indices { projection[a] += projections[i][a] / Double(inside.count) }
-            }
-            background.append((gram, projection))
-        }
     }
 
     /// The best grouping by Ward's method on a few entries.
@@ -168,7 +155,7 @@ package struct StructureSearch {
         for i in group { add(i, 1, &gram, &projection) }
         var warm = [Double](repeating: 0, count: size)
         var total = 0.0
-        for (f, out) in byFold.enumerated() where !out.isEmpty {
+        for out in byFold where !out.isEmpty {
             if out.count == group.count {
                 total += Double(out.count)
                 continue
@@ -176,7 +163,6 @@ package struct StructureSearch {
             var g = gram
             var p = projection
             for i in out { add(i, -1, &g, &p) }
-            borrow(f, group.count - out.count, &g, &p)
             descend(g, p, &warm)
             for i in out { total += error(i, warm) }
         }
@@ -229,19 +215,11 @@ package struct StructureSearch {
                     for k in gram.indices { gram[k] += a[k] }
                     for k in projection.indices { projection[k] += projections[i][k] }
                 }
-                borrow(f, train.count, &gram, &projection)
                 descend(gram, projection, &warm)
                 for i in out { total += error(i, warm) }
             }
         }
         return Structure(entries: entries, labels: labels, heldOutError: total / Double(max(1, chosen.count)))
-    }
-
-    private func borrow(_ f: Int, _ own: Int, _ gram: inout [Double], _ projection: inout [Double]) {
-        let share = EnsembleTrainer.borrowedShare * Double(own)
-        let (g, p) = background[f]
-        for k in gram.indices { gram[k] += share * g[k] }
-        for k in projection.indices { projection[k] += share * p[k] }
     }
 
     /// Configurations outside fold `f` in the group of the nearest one.

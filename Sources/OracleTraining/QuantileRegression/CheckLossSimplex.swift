@@ -52,6 +52,9 @@ struct CheckLossSimplex {
         var row: Int32
     }
 
+    /// Direction of the last pivot: along it the objective falls without end when a run ends as unbounded.
+    var lastDirection: [Double] { (0..<4 * quads).map { direction.elements(0)[$0] } }
+
     private var size: Int { positions.count }
 
     /// A program over `quads` groups of coefficients of which `positions` are used.

@@ -129,8 +129,7 @@ package enum NonCrossing {
                 }
                 if added || rounds == 1 {
                     guard simplex.refresh() else { break search }
-                    let outcome = simplex.run(maxPivots: 200 * simplex.positions.count)
-                    if outcome != .optimal { break search }
+                    guard advance(&simplex) else { break search }
                     continue
                 }
                 switch correctSides(&simplex) {
@@ -138,8 +137,7 @@ package enum NonCrossing {
                     done = true
                     break search
                 default:
-                    guard simplex.refresh(), simplex.run(maxPivots: 200 * simplex.positions.count) == .optimal
-                    else { break search }
+                    guard simplex.refresh(), advance(&simplex) else { break search }
                 }
             }
             beta = simplex.beta
@@ -236,6 +234,68 @@ package enum NonCrossing {
             return simplex.start(basis: slots) ? simplex : nil
         }
 
+        /// Pivots to the optimum; where the bands leave a direction open, the rows that it would reach first join.
+        private func advance(_ simplex: inout CheckLossSimplex) -> Bool {
+            for _ in 0..<400 {
+                switch simplex.run(maxPivots: 400 * simplex.positions.count) {
+                case .optimal: return true
+                case .stalled: return false
+                case .unbounded:
+                    guard admit(&simplex), simplex.refresh() else { return false }
+                }
+            }
+            return false
+        }
+
+        /// Takes the rows into the program that its last direction would reach first; false when there are none.
+        private func admit(_ simplex: inout CheckLossSimplex) -> Bool {
+            let design = regression.design
+            let width = 4 * quads
+            let direction = simplex.lastDirection
+            var any = false
+            for (k, solution) in solutions.enumerated() {
+                let block = simplex.blocks[k]
+                let own = direction[k * width..<(k + 1) * width]
+                guard block.count < design.count, own.contains(where: { $0 != 0 }) else { continue }
+                var inside = [Bool](repeating: false, count: design.count)
+                for i in block.source { inside[i] = true }
+                let vector = RowBlock(width: width, count: 3)
+                for j in 0..<width {
+                    vector.elements(0)[j] = direction[k * width + j]
+                    vector.elements(1)[j] = simplex.beta[k * width + j]
+                    vector.elements(2)[j] = solution.beta[j]
+                }
+                var reached: [(step: Double, row: Int)] = []
+                for i in 0..<design.count where !inside[i] {
+                    let before = regression.y[i] - RowKernels.dot(design.rows[i], vector[2], quads)
+                    let side = before > 0 ? 1.0 : -1.0
+                    let toward = side * RowKernels.dot(design.rows[i], vector[0], quads)
+                    guard toward > 1e-11 else { continue }
+                    let r = side * (regression.y[i] - RowKernels.dot(design.rows[i], vector[1], quads))
+                    reached.append((max(0, r) / toward, i))
+                }
+                reached.sort { ($0.step, $0.row) < ($1.step, $1.row) }
+                for (_, i) in reached.prefix(2 * design.positions.count) {
+                    let before = regression.y[i] - RowKernels.dot(design.rows[i], vector[2], quads)
+                    release(i, k, above: before > 0, &simplex)
+                    any = true
+                }
+            }
+            return any
+        }
+
+        /// Takes a row that stood for its side alone into the program.
+        private func release(_ i: Int, _ k: Int, above: Bool, _ simplex: inout CheckLossSimplex) {
+            let width = 4 * quads
+            let tau = solutions[k].tau
+            let w = regression.weights?[i] ?? 1
+            let fixed = w * (above ? tau : tau - 1)
+            let z = regression.design.rows.elements(i)
+            for j in 0..<width { simplex.linear[k * width + j] += fixed * z[j] }
+            simplex.blocks[k].append(
+                regression.design.rows[i], y: regression.y[i], above: w * tau, below: w * (1 - tau), source: i)
+        }
+
         /// Takes rows into the program that the joint fit has moved to the other side; how many there were.
         private func correctSides(_ simplex: inout CheckLossSimplex) -> Int {
             let design = regression.design
@@ -256,13 +316,7 @@ package enum NonCrossing {
                     let before = regression.y[i] - RowKernels.dot(design.rows[i], vector[0], quads)
                     let after = regression.y[i] - RowKernels.dot(design.rows[i], vector[1], quads)
                     guard (before > 0) != (after > 0) else { continue }
-                    let w = regression.weights?[i] ?? 1
-                    let fixed = w * (before > 0 ? solution.tau : solution.tau - 1)
-                    let z = design.rows.elements(i)
-                    for j in 0..<width { simplex.linear[k * width + j] += fixed * z[j] }
-                    block.append(
-                        design.rows[i], y: regression.y[i], above: w * solution.tau,
-                        below: w * (1 - solution.tau), source: i)
+                    release(i, k, above: before > 0, &simplex)
                     corrected += 1
                 }
             }

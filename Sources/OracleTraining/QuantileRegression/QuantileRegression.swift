@@ -131,6 +131,10 @@ package struct QuantileRegression {
             }
         }
         if restraint.nonNegative {
+            // Above any pull that the data can have on a coefficient.
+            var pulls = 0.0
+            for i in 0..<design.count { pulls += (weights?[i] ?? 1) * design.lengths[i].squareRoot() }
+            let steep = max(30 * n, 4 * pulls)
             // Each natural coefficient is linear in the standardised ones; scaled to length 1 it makes a row that costs
             // more than all the data while it is negative.
             for weights in design.naturalRows(interceptShift: yShift / yScale) {
@@ -143,7 +147,7 @@ package struct QuantileRegression {
                 guard length > 0 else { continue }
                 for j in 0..<width { row.elements(0)[j] = weights.row[j] / length }
                 rows.append(
-                    row[0], y: weights.constant / length, above: 30 * n, below: 0, source: -1 - rows.count)
+                    row[0], y: weights.constant / length, above: steep, below: 0, source: -1 - rows.count)
             }
         }
         return rows
@@ -179,7 +183,6 @@ package struct QuantileRegression {
             let band = bandRows(around: beta, size: size)
             let found = solveBand(tau: tau, band: band, from: beta, share: 0.1, restraint: restraint)
             if found.certified { return found }
-            beta = found.beta
             size *= 3
         }
         return solveBand(tau: tau, band: Array(0..<n), from: beta, share: 0.3, restraint: restraint)
@@ -259,6 +262,13 @@ package struct QuantileRegression {
         var simplex = CheckLossSimplex(positions: positions, quads: quads, blocks: blocks, linear: linear)
         var outcome =
             simplex.crash(from: beta) ? simplex.run(maxPivots: 4000 + 40 * positions.count) : .stalled
+        // A direction that no row of the band holds back meets rows outside: those that it would reach first join.
+        var rescues = 0
+        while outcome == .unbounded, band.count < n, rescues < 200 {
+            rescues += 1
+            guard admit(&simplex, block, tau, &sides, count: 2 * positions.count), simplex.refresh() else { break }
+            outcome = simplex.run(maxPivots: 4000)
+        }
         if outcome == .stalled, band.count <= 20_000, extra == nil {
             beta = FrischNewton.solve(block, positions: positions, linear: linear)
             if simplex.crash(from: beta) { outcome = simplex.run(maxPivots: 20_000) }
@@ -273,19 +283,18 @@ package struct QuantileRegression {
                 if r * Double(sides[i]) < 0 { wrong.append(i) }
             }
             if wrong.isEmpty { break }
-            if wrong.count > band.count / 5 {
+            if wrong.count > max(200, band.count) {
                 certified = false
                 break
             }
-            for i in wrong {
-                let w = weights?[i] ?? 1
-                let fixed = w * (sides[i] > 0 ? tau : tau - 1)
-                let z = design.rows.elements(i)
-                for j in 0..<4 * quads { simplex.linear[j] += fixed * z[j] }
-                sides[i] = 2
-                block.append(design.rows[i], y: y[i], above: w * tau, below: w * (1 - tau), source: i)
+            for i in wrong { release(i, simplex: &simplex, block, tau, &sides) }
+            var again = simplex.refresh() ? simplex.run(maxPivots: 4000) : .stalled
+            while again == .unbounded, rescues < 200 {
+                rescues += 1
+                guard admit(&simplex, block, tau, &sides, count: 2 * positions.count), simplex.refresh() else { break }
+                again = simplex.run(maxPivots: 4000)
             }
-            guard simplex.refresh(), simplex.run(maxPivots: 4000) == .optimal else {
+            guard again == .optimal else {
                 certified = false
                 break
             }
@@ -298,6 +307,40 @@ package struct QuantileRegression {
             tau: tau, restraint: restraint, beta: simplex.beta,
             basis: simplex.basis.map { simplex.blocks[$0.block].source[$0.row] }, basisDual: simplex.dual,
             ties: ties, band: block.source, pivots: simplex.pivots, certified: certified)
+    }
+
+    /// Takes the rows outside the band into the program that its last direction would reach first.
+    /// - Returns: whether there were any.
+    private func admit(
+        _ simplex: inout CheckLossSimplex, _ block: LossRows, _ tau: Double, _ sides: inout [Int8], count: Int
+    ) -> Bool {
+        let quads = design.rows.quads
+        let vector = RowBlock(width: 4 * quads, count: 2)
+        for (j, value) in simplex.lastDirection.enumerated() { vector.elements(0)[j] = value }
+        for j in 0..<4 * quads { vector.elements(1)[j] = simplex.beta[j] }
+        var reached: [(step: Double, row: Int)] = []
+        for i in 0..<design.count where sides[i] != 2 {
+            let side = Double(sides[i])
+            let toward = side * RowKernels.dot(design.rows[i], vector[0], quads)
+            guard toward > 1e-11 else { continue }
+            let r = side * (y[i] - RowKernels.dot(design.rows[i], vector[1], quads))
+            reached.append((max(0, r) / toward, i))
+        }
+        reached.sort { ($0.step, $0.row) < ($1.step, $1.row) }
+        for (_, i) in reached.prefix(count) { release(i, simplex: &simplex, block, tau, &sides) }
+        return !reached.isEmpty
+    }
+
+    /// Takes a row that stood for its side alone into the program.
+    private func release(
+        _ i: Int, simplex: inout CheckLossSimplex, _ block: LossRows, _ tau: Double, _ sides: inout [Int8]
+    ) {
+        let w = weights?[i] ?? 1
+        let fixed = w * (sides[i] > 0 ? tau : tau - 1)
+        let z = design.rows.elements(i)
+        for j in 0..<4 * design.rows.quads { simplex.linear[j] += fixed * z[j] }
+        sides[i] = 2
+        block.append(design.rows[i], y: y[i], above: w * tau, below: w * (1 - tau), source: i)
     }
 
     /// Scores a solution on every row and proves it by its dual.

@@ -17,7 +17,7 @@ let package = Package(
             name: "Stepcast",
             targets: [
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle", "Simulation",
-                "StepTraces", "OracleTraining", "Reports",
+                "Scenarios", "StepTraces", "OracleTraining", "Validation", "Reports",
             ]),
     ],
     dependencies: [
@@ -88,16 +88,6 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
-        .executableTarget(
-            name: "QuantileBenchmark", dependencies: ["OracleTraining", "ServingCore"],
-            path: "Benchmarks/QuantileBenchmark", swiftSettings: strict),
-        .executableTarget(
-            name: "EnsembleBenchmark",
-            dependencies: ["OracleTraining", "LatencyOracle", "Catalog", "ByteStreams", "ServingCore"],
-            path: "Benchmarks/EnsembleBenchmark", swiftSettings: strict),
-        .executableTarget(
-            name: "workload-benchmark", dependencies: ["ServingCore", "Workload"],
-            path: "Benchmarks/WorkloadBenchmark", swiftSettings: strict),
         .testTarget(name: "ServingCoreTests", dependencies: ["ServingCore"], swiftSettings: strict),
         .testTarget(
             name: "ByteStreamsTests", dependencies: ["ByteStreams", "CZstd", "ServingCore"],

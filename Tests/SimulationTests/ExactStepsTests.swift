@@ -124,4 +124,21 @@ import Workload
         other.seed = 99
         #expect(try Self.run(other, load, timeout: timeout) != first)
     }
+
+    @Test(arguments: [true, false]) func `a request that can never be admitted ends the run as unfinished`(
+        isAsync: Bool
+    ) throws {
+        var scheduler = SchedulerConfiguration(
+            maxNumBatchedTokens: 2048, maxNumSeqs: 8, numBlocks: 6, maxModelLen: 1024)
+        scheduler.asyncScheduling = isAsync
+        let configuration = SimulationConfiguration(
+            scheduler: scheduler, oracle: try StepTimeOracle.roofline.compile(for: Self.facts()))
+        var load = WorkloadSpecification()
+        load.numPrompts = 3
+        load.classes[0].inputLength = .constant(500)
+        let outcome = try Self.run(configuration, load, timeout: nil)
+        #expect(outcome.records.map(\.status) == [.unfinished, .unfinished, .unfinished])
+        let timedOut = try Self.run(configuration, load, timeout: 2)
+        #expect(timedOut.records.map(\.status) == [.timedOut, .timedOut, .timedOut])
+    }
 }

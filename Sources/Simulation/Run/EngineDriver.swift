@@ -278,7 +278,8 @@ struct EngineDriver {
             return
         }
         // A queue whose head can never be admitted moves only when a request arrives or gives up.
-        if isEmpty && flightCount == 0 && core.scheduler.runningCount == 0 && core.scheduler.waitingCount > 0
+        let areFlightsEmpty = flights[..<flightCount].allSatisfy { $0.end == $0.start }
+        if isEmpty && areFlightsEmpty && core.scheduler.runningCount == 0 && core.scheduler.waitingCount > 0
         {
             sleep()
         }

@@ -63,7 +63,8 @@ public struct QuantileStepTrainer: Sendable {
         model.minimumSeconds = (design.targets.min() ?? 0) * 0.5
         var own: [ScopedStepModel] = []
         for c in present {
-            guard let interval = calibrated?.byGroup["\(c)"], present.count > 1 else { continue }
+            guard let interval = calibrated?.byGroup[Self.scope(configured.facts[c])], present.count > 1
+            else { continue }
             var one = specialists
             one.specialists = [
                 .init(
@@ -81,6 +82,11 @@ public struct QuantileStepTrainer: Sendable {
         let report = try report(
             form, scores, specialists, trainer, calibrated: calibrated, names: configured.names)
         return Outcome(model: model, report: report)
+    }
+
+    /// Deployments that the artifact can't tell apart are calibrated together.
+    private static func scope(_ facts: DeploymentFacts) -> String {
+        ModelScope(configuration: facts).description
     }
 
     private func configuredRows(
@@ -125,7 +131,8 @@ public struct QuantileStepTrainer: Sendable {
         guard last > first else { return nil }
         return try GroupedConformal(
             lower: lower, upper: upper, y: late.map { design.targets[$0] },
-            groups: late.map { "\(data.group[rows[$0]])" }, alpha: 1 - (last - first))
+            groups: late.map { Self.scope(data.groups[data.group[rows[$0]]].facts) },
+            alpha: 1 - (last - first))
     }
 
     /// The artifact's form. A widening by a share of the width is linear in the two outer quantiles.
@@ -205,7 +212,7 @@ public struct QuantileStepTrainer: Sendable {
             report.calibration.append(
                 .init(group: "all rows", widening: calibrated.pooled.above, rows: calibrated.pooled.rows))
             for c in present {
-                if let own = calibrated.byGroup["\(c)"] {
+                if let own = calibrated.byGroup[Self.scope(trainer.data.facts[c])] {
                     report.calibration.append(.init(group: names[c], widening: own.above, rows: own.rows))
                 } else {
                     report.pooledCalibration.append(names[c])

@@ -103,10 +103,8 @@ struct CheckLossSimplex {
         var reduced: [[Double]] = []
         var pivotColumns: [Int] = []
         var taken: [Slot] = []
-        var seen = 0
+        // Rows of a rare kind may stand far down the list, and some coefficients need them.
         for slot in order {
-            seen += 1
-            if seen > 60 * n + 2000 { break }
             var row = dense(slot)
             var norm = 0.0
             for value in row { norm = max(norm, abs(value)) }

@@ -130,9 +130,9 @@ enum FiniteSmoothing {
             var value = t * linearSlope
             for block in blocks { value += smoothed(block, gamma: gamma, at: t) }
             if value <= start + 1e-4 * t * slope { break }
-            t *= 0.4
+            t *= halvings < 4 ? 0.5 : 0.2
             halvings += 1
-            if halvings > 6 { return -1 }
+            if halvings > 20 { return -1 }
         }
         let b = vector.elements(0)
         for j in positions { b[j] += t * d[j] }

@@ -293,7 +293,8 @@ package enum NonCrossing {
             let z = regression.design.rows.elements(i)
             for j in 0..<width { simplex.linear[k * width + j] += fixed * z[j] }
             simplex.blocks[k].append(
-                regression.design.rows[i], y: regression.y[i], above: w * tau, below: w * (1 - tau), source: i)
+                regression.design.rows[i], y: regression.y[i], above: w * tau, below: w * (1 - tau), source: i
+            )
         }
 
         /// Takes rows into the program that the joint fit has moved to the other side; how many there were.

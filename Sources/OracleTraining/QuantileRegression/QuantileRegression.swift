@@ -222,7 +222,27 @@ package struct QuantileRegression {
         }
         var copy = scores
         let limit = selectInPlace(&copy, rank: min(n - 1, size))
-        return scores.indices.filter { scores[$0] <= limit }
+        // Rare kinds of rows hold back directions of their own: for every column the nearest few among those where it counts.
+        var chosen = scores.map { $0 <= limit }
+        let width = design.rows.width
+        var largest = [Double](repeating: 0, count: width)
+        for i in 0..<n {
+            let z = design.rows.elements(i)
+            for j in 0..<width { largest[j] = max(largest[j], abs(z[j])) }
+        }
+        var nearest = [[(score: Double, row: Int)]](repeating: [], count: width)
+        for i in 0..<n {
+            let z = design.rows.elements(i)
+            for j in 0..<width where abs(z[j]) > 0.5 * largest[j] {
+                let worst = nearest[j].last?.score ?? .infinity
+                if nearest[j].count >= 8, scores[i] >= worst { continue }
+                let place = nearest[j].firstIndex { $0.score > scores[i] } ?? nearest[j].count
+                nearest[j].insert((scores[i], i), at: place)
+                if nearest[j].count > 8 { nearest[j].removeLast() }
+            }
+        }
+        for list in nearest { for (_, i) in list { chosen[i] = true } }
+        return chosen.indices.filter { chosen[$0] }
     }
 
     /// Solves exactly on `band` with the other rows on the side where `start` has them, then takes in rows that turned
@@ -266,7 +286,9 @@ package struct QuantileRegression {
         var rescues = 0
         while outcome == .unbounded, band.count < n, rescues < 200 {
             rescues += 1
-            guard admit(&simplex, block, tau, &sides, count: 2 * positions.count), simplex.refresh() else { break }
+            guard admit(&simplex, block, tau, &sides, count: 2 * positions.count), simplex.refresh() else {
+                break
+            }
             outcome = simplex.run(maxPivots: 4000)
         }
         if outcome == .stalled, band.count <= 20_000, extra == nil {
@@ -291,7 +313,8 @@ package struct QuantileRegression {
             var again = simplex.refresh() ? simplex.run(maxPivots: 4000) : .stalled
             while again == .unbounded, rescues < 200 {
                 rescues += 1
-                guard admit(&simplex, block, tau, &sides, count: 2 * positions.count), simplex.refresh() else { break }
+                guard admit(&simplex, block, tau, &sides, count: 2 * positions.count), simplex.refresh()
+                else { break }
                 again = simplex.run(maxPivots: 4000)
             }
             guard again == .optimal else {

@@ -21,7 +21,8 @@ let simulationBenchmark = Benchmark(
         }
         measurements.append(
             Measurement(
-                subject: "replay of \(prepared.count) real runs", value: Double(requests) / seconds, unit: "requests/s",
+                subject: "replay of \(prepared.count) real runs", value: Double(requests) / seconds,
+                unit: "requests/s",
                 target: 100_000, higherIsBetter: true))
     } else {
         print("  replay of real runs: left out, needs \(folder)")
@@ -39,7 +40,8 @@ let simulationBenchmark = Benchmark(
     let million = try scenario.prepare(shipped: shipped)
     let seconds = try leastProcessorSeconds { _ = try million.run() }
     measurements.append(
-        Measurement(subject: "1,000,000 requests, 512 in, 128 out, 20/s", value: seconds, unit: "s", target: 10))
+        Measurement(
+            subject: "1,000,000 requests, 512 in, 128 out, 20/s", value: seconds, unit: "s", target: 10))
     measurements.append(
         Measurement(
             subject: "peak memory so far", value: Double(peakMemoryBytes()) / 1e6, unit: "MB", target: 500))

@@ -130,7 +130,8 @@ enum PhysicsStepFeatures {
             return [.prefillTokens: seconds, .decodeRequests: seconds]
         },
         StepFeature(
-            "all_reduce_beyond_pair", unit: "s", "all-reduce bytes of every rank beyond a pair that share host bridges"
+            "all_reduce_beyond_pair", unit: "s",
+            "all-reduce bytes of every rank beyond a pair that share host bridges"
         ) {
             let ranks = Double(max(0, $0.tensorParallelSize - 2))
             let bytes = 2 * Double($0.layers) * ranks * Double($0.hiddenSize) * $0.activationBytes

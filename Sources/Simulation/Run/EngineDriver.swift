@@ -279,8 +279,7 @@ struct EngineDriver {
         }
         // A queue whose head can never be admitted moves only when a request arrives or gives up.
         let areFlightsEmpty = flights[..<flightCount].allSatisfy { $0.end == $0.start }
-        if isEmpty && areFlightsEmpty && core.scheduler.runningCount == 0 && core.scheduler.waitingCount > 0
-        {
+        if isEmpty && areFlightsEmpty && core.scheduler.runningCount == 0 && core.scheduler.waitingCount > 0 {
             sleep()
         }
     }

@@ -114,7 +114,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "OracleTrainingTests",
-            dependencies: ["OracleTraining", "LinearAlgebra", "LatencyOracle", "ByteStreams"],
+            dependencies: [
+                "OracleTraining", "LinearAlgebra", "LatencyOracle", "ByteStreams", "StepTraces", "Catalog",
+            ],
             swiftSettings: strict),
     ]
 )

@@ -44,7 +44,7 @@ func processorSeconds() -> Double {
 /// Most memory this process has had resident, bytes.
 func peakMemoryBytes() -> Int {
     var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     return usage.ru_maxrss * 1024
 }
 

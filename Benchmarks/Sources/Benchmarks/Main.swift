@@ -5,7 +5,9 @@
 #endif
 
 /// Every benchmark; a new one is a file of its own and a line here.
-let benchmarks: [Benchmark] = [simulationBenchmark, metricsBenchmark, stepTraceBenchmark]
+let benchmarks: [Benchmark] = [
+    simulationBenchmark, metricsBenchmark, stepTraceBenchmark, trainingBenchmark,
+]
 
 @main struct Main {
     static func main() throws {

@@ -39,6 +39,7 @@ public struct StudentTDistribution: Sendable {
     public func quantile(_ p: Double) -> Double {
         guard p > 0, p < 1 else { return p == 0 ? -.infinity : p == 1 ? .infinity : .nan }
         if p == 0.5 { return 0 }
+        if degreesOfFreedom == 4 { return Self.quantileOfFour(p) }
         let lower = min(p, 1 - p)
         var low = -1.0
         while cumulative(low) > lower {
@@ -56,6 +57,14 @@ public struct StudentTDistribution: Sendable {
             t = next
         }
         return p < 0.5 ? t : -t
+    }
+
+    /// Closed form for four degrees of freedom (Shaw, 2006).
+    private static func quantileOfFour(_ p: Double) -> Double {
+        let root = 2 * (p * (1 - p)).squareRoot()
+        let q = cos(acos(root) / 3) / root
+        let t = 2 * max(0, q - 1).squareRoot()
+        return p < 0.5 ? -t : t
     }
 
     /// Variance, infinite for two degrees of freedom or fewer.

@@ -133,7 +133,9 @@ enum PhysicsStepFeatures {
             "all_reduce_beyond_pair", unit: "s",
             "all-reduce bytes of every rank beyond a pair that share host bridges"
         ) {
-            let ranks = Double(max(0, $0.tensorParallelSize - 2))
+            // A link no faster than the host link is the host link: PCIe, not NVLink.
+            let isHostLink = indicator($0.interconnectBandwidth <= 1.01 * $0.hostLinkBandwidth)
+            let ranks = isHostLink * Double(max(0, $0.tensorParallelSize - 2))
             let bytes = 2 * Double($0.layers) * ranks * Double($0.hiddenSize) * $0.activationBytes
             let seconds = ratio(bytes, $0.interconnectBandwidth)
             return [.prefillTokens: seconds, .decodeRequests: seconds]

@@ -114,28 +114,7 @@ public struct CompiledOracle: Sendable {
 
     /// Duration of a step at a probability of its predictive distribution, the coefficients' uncertainty included.
     public func predictiveQuantile(_ state: StepState, probability: Double) -> Double {
-        let score = noise.score(probability)
-        let uncertainty = coefficientVariance(state)
-        guard uncertainty > 0, shape != .quantiles else { return stepSeconds(state, noiseScore: score) }
-        let scale = noiseScale(state)
-        let total = (scale * scale + uncertainty).squareRoot()
-        switch shape {
-        case .logNormal:
-            return max(NormalDistribution.exponential(centre(state) + total * score), minimumSeconds)
-        default: return max(centre(state) + total * score, minimumSeconds)
-        }
-    }
-
-    /// Continuous ranked probability score of a measured duration under the predictive distribution, seconds.
-    public func rankedProbabilityScore(_ state: StepState, measured: Double) -> Double {
-        var sum = 0.0
-        // Twice the pinball loss averaged over twenty quantiles: any distribution, to about a percent.
-        for i in 0..<20 {
-            let tau = (Double(i) + 0.5) / 20
-            let error = measured - predictiveQuantile(state, probability: tau)
-            sum += max(tau * error, (tau - 1) * error)
-        }
-        return 2 * sum / 20
+        forecast(state).quantile(probability)
     }
 
     /// Quantile models joined by straight lines on the normal score, sorted so that they never cross.

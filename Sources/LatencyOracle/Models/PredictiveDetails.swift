@@ -50,17 +50,7 @@ struct PredictiveDetails: Sendable {
 extension CompiledOracle {
     /// Exact standard deviation of the predicted duration of one step: noise plus uncertainty of the
     /// coefficients, x' Sigma x + sigma^2 + sigma^2 / n, in seconds. Infinite where the distribution has none.
-    public func standardDeviation(_ state: StepState) -> Double {
-        let scale = noiseScale(state)
-        let noise = scale * scale * details.noiseVariance
-        let variance = noise + coefficientVariance(state)
-        guard shape == .logNormal else { return variance.squareRoot() }
-        // Log-normal: mean x sqrt(exp(v) - 1), v the full variance of the logarithm.
-        let logMean = NormalDistribution.logarithm(
-            max(NormalDistribution.exponential(centre(state)), minimumSeconds))
-        return NormalDistribution.exponential(logMean + 0.5 * variance)
-            * (NormalDistribution.exponential(variance) - 1).squareRoot()
-    }
+    public func standardDeviation(_ state: StepState) -> Double { forecast(state).standardDeviation }
 
     /// Variance of the linear predictor that comes from the coefficients alone.
     public func coefficientVariance(_ state: StepState) -> Double {

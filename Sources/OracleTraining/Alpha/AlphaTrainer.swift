@@ -66,8 +66,10 @@ public struct AlphaTrainer: Sendable {
         let logs = pairs.map { log($0.seconds / max(constant + slope * $0.tokens, 1e-9)) }
         let spread = logs.map { abs($0 - median(sorted: logs.sorted())) }.sorted()
         let scale = 1.4826 * median(sorted: spread)
-        // The mean of log-normal noise around the median fit.
-        let lift = exp(scale * scale / 2)
+        // The mean over the fitted median, the longest hundredth cut: outliers of a log-normal would run away with it.
+        let ratios = logs.map { exp($0) }.sorted()
+        let longest = quantile(sorted: ratios, 0.99)
+        let lift = ratios.reduce(0) { $0 + min($1, longest) } / Double(ratios.count)
         notes.append(
             "\(name): \(pairs.count) journeys, \(NumberText.fixed(1000 * constant * lift, 3)) ms + "
                 + "\(NumberText.fixed(1e6 * slope * lift, 3)) us per token, spread x\(NumberText.fixed(exp(scale), 2))"

@@ -65,10 +65,11 @@ public struct StepDataSet: Sendable {
         }
     }
 
-    /// Reads traces; every row is resolved to its deployment.
+    /// Reads traces; every row is resolved to its deployment. Deployments whose name, model or accelerator
+    /// contains one of `exclude` are left out.
     /// - Throws: `InvalidInput` for unreadable traces, unknown deployments, and when no row is left.
     public init(
-        reading reader: consuming StepTraceReader, resolution: DeploymentResolution
+        reading reader: consuming StepTraceReader, resolution: DeploymentResolution, exclude: [String] = []
     ) throws {
         groups = []
         var indices: [Int] = []
@@ -76,6 +77,12 @@ public struct StepDataSet: Sendable {
         while try reader.next(&row) {
             while indices.count < reader.groups.count {
                 let next = reader.groups[indices.count]
+                // Excluded ones need not even be known to the catalog.
+                let names = [next.name, next.configuration.model ?? "", next.configuration.accelerator ?? ""]
+                if exclude.contains(where: { excluded in names.contains { $0.contains(excluded) } }) {
+                    indices.append(-1)
+                    continue
+                }
                 let resolved = Group(name: next.name, facts: try resolution.facts(of: next))
                 if let known = groups.firstIndex(where: { $0.facts == resolved.facts }) {
                     indices.append(known)
@@ -83,7 +90,11 @@ public struct StepDataSet: Sendable {
                     indices.append(addGroup(resolved))
                 }
             }
-            append(row.state, seconds: row.seconds, group: indices[row.group], run: row.run)
+            if indices[row.group] < 0 {
+                drop("excluded")
+            } else {
+                append(row.state, seconds: row.seconds, group: indices[row.group], run: row.run)
+            }
         }
         for exclusion in StepExclusion.allCases {
             let rows = reader.report.excluded[Int(exclusion.rawValue)]

@@ -32,7 +32,12 @@ struct IterativeFit {
         let robust = likelihood == .studentT
         var weights = base
         if relative {
-            for i in 0..<count { weights[i] = base[i] / (rows.targets[i] * rows.targets[i]) }
+            // A few absurdly short times would outweigh everything: the shortest twentieth counts as its longest.
+            let short = quantile(sorted: rows.targets.sorted(), 0.05)
+            for i in 0..<count {
+                let size = max(rows.targets[i], short)
+                weights[i] = base[i] / (size * size)
+            }
         }
         var nu = degreesOfFreedom ?? 4
         var residuals = [Double](repeating: 0, count: count)

@@ -26,8 +26,16 @@ public struct StepTimeTrainer: Sendable {
         guard options.specialisation != .none else { return pooled }
         var model = pooled
         var scoped: [ScopedStepModel] = []
-        for (scope, part) in parts(data, rows, options.specialisation) {
-            // Too few rows for a model of their own: the pooled one serves them.
+        var scopes = parts(data, rows, options.specialisation)
+        if options.specialisation == .configuration {
+            // Configurations with too few rows fall back on their accelerator's model, where that is another.
+            let accelerators = parts(data, rows, .accelerator)
+            scopes += accelerators.filter { wide in
+                wide.1.count < rows.count && !scopes.contains { $0.1 == wide.1 }
+            }
+        }
+        for (scope, part) in scopes {
+            // Too few rows for a model of their own: a wider one serves them.
             guard part.count >= 2 * options.features.step.count else { continue }
             guard let own = try? fitOne(data, rows: part, options, name: scope.description) else { continue }
             scoped.append(ScopedStepModel(scope: scope, model: own))
@@ -100,10 +108,10 @@ public struct StepTimeTrainer: Sendable {
         var model = stepModel(fitted, options)
         let design = fitted.design
         model.domain = domain(design, fitted.features)
-        model.minimumSeconds = (data.selecting(rows).seconds.min() ?? 0) * 0.5
+        model.minimumSeconds = (data.selecting(rows).seconds.min() ?? 0) * 0.1
         if calibrate {
             try calibrateNoise(&model, data, rows, options, fitted)
-            try addDiscrepancy(&model, data, rows, options)
+            if options.discrepancy { try addDiscrepancy(&model, data, rows, options) }
         }
         return model
     }
@@ -156,16 +164,20 @@ public struct StepTimeTrainer: Sendable {
     private func unidentifiable(_ data: StepDataSet, rows: [Int], _ options: TrainingOptions) -> [String:
         String]
     {
-        guard options.features.name == FeatureSet.physics.name else { return [:] }
+        var excluded: [String: String] = [:]
+        for name in options.without { excluded[name] = "left out on request" }
+        guard options.features.name == FeatureSet.physics.name else { return excluded }
         var models: Set<String> = []
         var groups: Set<Int> = []
         for row in rows where groups.insert(data.group[row]).inserted {
             let facts = data.groups[data.group[row]].facts
             if facts.experts > 0 { models.insert(facts.modelName) }
         }
-        guard models.count == 1, let only = models.first else { return [:] }
-        let reason = "cannot be told from other expert features on \(only) alone"
-        return ["expert_load_spread": reason, "rank_load_spread": reason]
+        guard models.count == 1, let only = models.first else { return excluded }
+        for name in ["expert_load_spread", "rank_load_spread"] where excluded[name] == nil {
+            excluded[name] = "cannot be told from other expert features on \(only) alone"
+        }
+        return excluded
     }
 
     /// Feature rows of a data set.

@@ -60,6 +60,10 @@ public struct TrainingOptions: Sendable {
     public var equalConfigurations = true
     /// Models of their own for parts of the data.
     public var specialisation = Specialisation.none
+    /// Candidates to leave out.
+    public var without: [String] = []
+    /// Learn how whole configurations deviate; needs three or more, and a fit for each of up to eight parts of them.
+    public var discrepancy = true
     /// Everything as the design writes it: absolute errors, normal noise, MacKay updates, clips and threshold.
     public var asWritten = false
 

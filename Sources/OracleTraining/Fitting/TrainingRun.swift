@@ -41,31 +41,36 @@ public struct TrainingRun: Sendable {
             }
         }
         let trainer = StepTimeTrainer(options)
+        // Validation scores single steps: deviations of configurations are not asked for.
+        var validated = options
+        validated.discrepancy = false
+        let validating = StepTimeTrainer(validated)
         var plain = options
         plain.method = .ard
         plain.nonnegative = true
         plain.likelihood = .gaussian
         plain.updates = .tippingFaul
         plain.asWritten = false
+        plain.discrepancy = false
         let reference = baseline ? StepTimeTrainer(plain) : nil
         var tables: [TrainingReport.ValidationTable] = []
         var scatter: [ScoredStep] = []
         if holdout > 0 {
             let split = RowSplit.forward(data, fraction: 1 - holdout)
             let (table, steps) = try validate(
-                data, [split], name: "forward: " + split.name, trainer, reference)
+                data, [split], name: "forward: " + split.name, validating, reference)
             tables.append(table)
             scatter = steps
         }
         if timeBlocks > 0 {
             let splits = RowSplit.forwardBlocks(data, blocks: timeBlocks, gap: 10)
             tables.append(
-                try validate(data, splits, name: "forward-chained time blocks", trainer, reference).0)
+                try validate(data, splits, name: "forward-chained time blocks", validating, reference).0)
         }
         for held in leaveOneOut {
             let splits = try RowSplit.leaveOneOut(data, held)
             let name = "leave one \(held.rawValue) out"
-            let (table, steps) = try validate(data, splits, name: name, trainer, reference)
+            let (table, steps) = try validate(data, splits, name: name, validating, reference)
             tables.append(table)
             if scatter.isEmpty { scatter = steps }
         }
@@ -97,19 +102,26 @@ public struct TrainingRun: Sendable {
         guard let overall = test.overall else {
             throw InvalidInput(.badData, field: name, "leaves no rows to test on")
         }
-        typealias Line = TrainingReport.ValidationTable.Line
-        let trainGroups = train.byGroup()
-        let baseGroups = base.byGroup()
-        let groups = test.byGroup().map { group, scores in
-            Line(
-                group: group,
-                train: trainGroups.first { $0.group == group }.map { .init($0.scores) }, test: .init(scores),
-                baseline: baseGroups.first { $0.group == group }.map { .init($0.scores) })
+        func lines(_ label: (Int) -> String) -> [TrainingReport.ValidationTable.Line] {
+            let trained = train.by(label)
+            let based = base.by(label)
+            return test.by(label).map { group, scores in
+                .init(
+                    group: group, train: trained.first { $0.group == group }.map { .init($0.scores) },
+                    test: .init(scores), baseline: based.first { $0.group == group }.map { .init($0.scores) })
+            }
         }
-        let line = Line(
-            group: "all rows", train: train.overall.map { .init($0) }, test: .init(overall),
-            baseline: base.overall.map { .init($0) })
-        return (.init(name: name, groups: groups, overall: line), test.steps)
+        let scopes = data.groups.map { ModelScope(configuration: $0.facts).description }
+        let runs = lines { "run \(data.run[$0]): \(data.groups[data.group[$0]].name)" }
+        let table = TrainingReport.ValidationTable(
+            name: name, groups: lines { data.groups[data.group[$0]].name },
+            overall: .init(
+                group: "all rows", train: train.overall.map { .init($0) }, test: .init(overall),
+                baseline: base.overall.map { .init($0) }),
+            layouts: lines { scopes[data.group[$0]] },
+            meanRunCoverage: runs.reduce(0) { $0 + $1.test.coverage } / Double(max(1, runs.count)), runs: runs
+        )
+        return (table, test.steps)
     }
 
     /// How the model was fitted, in words.

@@ -12,7 +12,12 @@ public enum ReportTables {
         for table in report.validation {
             lines += ["", table.name]
             lines += validation(table)
+            if let coverage = table.meanRunCoverage, let runs = table.runs {
+                lines.append(
+                    "P10-P90 covers \(NumberText.percent(coverage)) % in the mean over \(runs.count) runs")
+            }
         }
+        if let alpha = report.alpha { lines += ["", "latencies outside engine steps"] + alpha }
         lines += ["", "features of the model of all rows"]
         lines += features(report.features)
         for part in report.specialised ?? [] {
@@ -31,7 +36,7 @@ public enum ReportTables {
                 "coverage", "90 % interval", "width",
             ]
         ]
-        for line in table.groups + [table.overall] {
+        for line in Self.layouts(table) + table.groups + [table.overall] {
             let test = line.test
             rows.append([
                 line.group, "\(test.rows)", NumberText.percent(test.mape), NumberText.percent(test.medianAPE),
@@ -46,6 +51,15 @@ public enum ReportTables {
             ])
         }
         return aligned(rows)
+    }
+
+    /// Parallel layouts that have several rows in the table of groups.
+    private static func layouts(_ table: TrainingReport.ValidationTable)
+        -> [TrainingReport.ValidationTable.Line]
+    {
+        (table.layouts ?? []).filter { layout in
+            !table.groups.contains { $0.test.rows == layout.test.rows && $0.test.mape == layout.test.mape }
+        }
     }
 
     private static func features(_ lines: [TrainingReport.FeatureLine]) -> [String] {

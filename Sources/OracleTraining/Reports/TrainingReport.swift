@@ -10,6 +10,8 @@ public struct TrainingReport: Codable, Sendable {
     public var likelihoods: [LikelihoodScore]?
     /// Held-out validation, one entry per protocol.
     public var validation: [ValidationTable]
+    /// Findings about latencies outside engine steps, one line each.
+    public var alpha: [String]?
     /// Features of the model of all rows, kept and dropped.
     public var features: [FeatureLine]
     /// The same of every specialised model.
@@ -84,6 +86,17 @@ public struct TrainingReport: Codable, Sendable {
         public var groups: [Line]
         /// Scores of all rows.
         public var overall: Line
+        /// Scores per model, accelerator and parallel layout, whatever the engine's limits.
+        public var layouts: [Line]?
+        /// Coverage of P10-P90 in the mean over runs.
+        public var meanRunCoverage: Double?
+        /// Scores per run.
+        public var runs: [Line]?
+
+        enum CodingKeys: String, CodingKey {
+            case name, groups, overall, layouts, runs
+            case meanRunCoverage = "mean_run_coverage"
+        }
 
         /// Scores of one group.
         public struct Line: Codable, Sendable {

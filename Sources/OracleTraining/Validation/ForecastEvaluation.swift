@@ -31,12 +31,11 @@ public struct ForecastEvaluation: Sendable {
             guard let predictor = compiled[group] else { continue }
             let state = data.states[row]
             let measured = data.seconds[row]
+            let forecast = predictor.forecast(state)
             steps.append(
                 ScoredStep(
-                    row: row, measured: measured, predicted: predictor.stepSeconds(state),
-                    low: predictor.predictiveQuantile(state, probability: 0.1),
-                    high: predictor.predictiveQuantile(state, probability: 0.9),
-                    crps: predictor.rankedProbabilityScore(state, measured: measured)))
+                    row: row, measured: measured, predicted: forecast.mean, low: forecast.quantile(0.1),
+                    high: forecast.quantile(0.9), crps: forecast.rankedProbabilityScore(measured: measured)))
             if countDomain, predictor.isInDomain(state) { inDomain += 1 }
         }
     }

@@ -16,7 +16,7 @@ public struct ForecastScores: Sendable, Equatable {
     public var rSquared: Double
     /// Mean continuous ranked probability score, seconds.
     public var crps: Double
-    /// The same, each row relative to its measurement.
+    /// The same, each row relative to its measurement or prediction, whichever is longer.
     public var relativeCRPS: Double
     /// Share of measurements inside the P10-P90 interval; 0.8 is right.
     public var coverage: Double
@@ -64,7 +64,7 @@ extension ForecastScores {
         bias = steps.reduce(0) { $0 + $1.predicted - $1.measured } / n / mean
         rSquared = total > 0 ? 1 - squares / total : 0
         crps = steps.reduce(0) { $0 + $1.crps } / n
-        relativeCRPS = steps.reduce(0) { $0 + $1.crps / $1.measured } / n
+        relativeCRPS = steps.reduce(0) { $0 + $1.crps / max($1.measured, $1.predicted) } / n
         coverage = Double(steps.count(where: { $0.isCovered })) / n
         width = steps.reduce(0) { $0 + ($1.high - $1.low) / max($1.predicted, 1e-12) } / n
         winkler =

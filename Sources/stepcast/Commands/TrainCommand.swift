@@ -39,6 +39,9 @@ struct TrainCommand: ParsableCommand {
     @Option(help: "Candidate features: physics, bsr-ard or rece.")
     var features = "physics"
 
+    @Option(parsing: .upToNextOption, help: "Candidate features to leave out.")
+    var without: [String] = []
+
     @Flag(help: "Coefficients of at least 0: more work never takes less time.")
     var nonnegative = false
 
@@ -86,6 +89,8 @@ struct TrainCommand: ParsableCommand {
         options.updates = try choice(updates, "--updates")
         options.specialisation = try choice(specialise, "--specialise")
         options.features = try FeatureSet.named(features)
+        for name in without { _ = try FeatureSet.stepFeature(named: name, in: options.features) }
+        options.without = without
         options.nonnegative = nonnegative
         options.relative = !absolute
         options.asWritten = asWritten
@@ -99,12 +104,18 @@ struct TrainCommand: ParsableCommand {
         run.holdout = holdout
         run.timeBlocks = max(0, timeBlocks)
         run.leaveOneOut = try leaveOut.map { try choice($0, "--leave-out") }
-        let data = try input.read(ShippedFiles.locate())
-        let outcome = try run.run(data)
+        let shipped = try ShippedFiles.locate()
+        let data = try input.read(shipped)
+        var outcome = try run.run(data)
+        let alpha = try input.readJourneys(shipped).map { AlphaTrainer().fit($0.rows, facts: $0.facts) }
+        outcome.report.alpha = alpha?.notes
         var artifact = OracleArtifact(
             name: name ?? fileStem(output),
             summary: "\(outcome.report.method); \(data.count) rows of "
                 + "\(outcome.report.data.configurations.count) configurations", step: outcome.model)
+        artifact.arrival = alpha?.arrival
+        artifact.queue = alpha?.queue
+        artifact.post = alpha?.post
         artifact.provenance = .init(
             dataHash: outcome.report.data.hash, rows: data.count,
             configurations: outcome.report.data.configurations.map(\.name), method: outcome.report.method,

@@ -29,7 +29,7 @@ struct TraceInputOptions: ParsableArguments {
     /// Reads all rows.
     func read(_ shipped: ShippedFiles) throws -> StepDataSet {
         let data = try Self.read(
-            traces, shipped, model: model, gpu: gpu, tensorParallelSize: tensorParallelSize)
+            traces, shipped, model: model, gpu: gpu, tensorParallelSize: tensorParallelSize, exclude: exclude)
         guard !exclude.isEmpty else { return data }
         let kept = (0..<data.count).filter { row in
             !exclude.contains { data.groups[data.group[row]].name.contains($0) }
@@ -41,10 +41,25 @@ struct TraceInputOptions: ParsableArguments {
         return data.selecting(kept)
     }
 
+    /// Reads the journeys of requests beside the steps; nil where there are none.
+    func readJourneys(_ shipped: ShippedFiles) throws -> (rows: [AlphaRow], facts: [DeploymentFacts])? {
+        var options = TraceOptions()
+        options.flags.model = model
+        options.flags.accelerator = gpu
+        options.flags.tensorParallelSize = tensorParallelSize
+        var reader = try AlphaTraceReader(paths: traces, options: options)
+        var rows: [AlphaRow] = []
+        var row = AlphaRow()
+        while try reader.next(&row) { rows.append(row) }
+        guard !rows.isEmpty else { return nil }
+        let resolution = try DeploymentResolution(shipped)
+        return (rows, try reader.groups.map { try resolution.facts(of: $0) })
+    }
+
     /// Reads the rows of some paths.
     static func read(
         _ paths: [String], _ shipped: ShippedFiles, model: String? = nil, gpu: String? = nil,
-        tensorParallelSize: Int? = nil
+        tensorParallelSize: Int? = nil, exclude: [String] = []
     ) throws -> StepDataSet {
         var options = TraceOptions()
         options.flags.model = model
@@ -52,6 +67,6 @@ struct TraceInputOptions: ParsableArguments {
         options.flags.tensorParallelSize = tensorParallelSize
         return try StepDataSet(
             reading: StepTraceReader(paths: paths, options: options),
-            resolution: DeploymentResolution(shipped))
+            resolution: DeploymentResolution(shipped), exclude: exclude)
     }
 }

@@ -28,6 +28,47 @@ let trainingBenchmark = Benchmark(
     ]
 }
 
+/// What the oracle costs per simulated step.
+let oracleBenchmark = Benchmark(name: "oracle", subject: "step times of the roofline prior, 10,000,000 steps")
+{
+    var facts = DeploymentFacts()
+    facts.layers = 32
+    facts.hiddenSize = 4096
+    facts.denseWeightBytesPerRank = 15e9
+    facts.flopsPerTokenPerRank = 14e9
+    facts.attentionFlopsPerPairPerRank = 524_288
+    facts.kvBytesPerTokenPerRank = 131_072
+    facts.peakFlops = 989e12
+    facts.memoryBandwidth = 3.35e12
+    let oracle = try StepTimeOracle.roofline.compile(for: facts)
+    let steps = 10_000_000
+    var total = 0.0
+    func run(sampled: Bool) -> Double {
+        leastProcessorSeconds {
+            var random = RandomStream(seed: 1, purpose: "oracle benchmark")
+            var state = StepState()
+            for _ in 0..<steps {
+                let word = random.next()
+                state.decodeRequests = 1 + Int(word & 127)
+                state.decodeContextTokens = Int(word >> 48)
+                state.prefillTokens = word & 1024 == 0 ? 0 : 512
+                total +=
+                    sampled
+                    ? oracle.stepSeconds(state, uniform: Double(word >> 11) * 0x1p-53)
+                    : oracle.stepSeconds(state)
+            }
+        }
+    }
+    let mean = run(sampled: false)
+    let sample = run(sampled: true)
+    precondition(total > 0)
+    return [
+        Measurement(subject: "mean, per step", value: mean / Double(steps) * 1e9, unit: "ns", target: 30),
+        Measurement(
+            subject: "sampled, per step", value: sample / Double(steps) * 1e9, unit: "ns", target: 50),
+    ]
+}
+
 /// Rows like a step trace's: 22 correlated features of which 9 matter, heavy-tailed noise.
 private func rows(_ count: Int) -> DesignRows {
     let columns = 22

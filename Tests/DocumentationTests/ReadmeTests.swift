@@ -6,28 +6,34 @@ import Testing
 /// A `console` block holds commands after `$ ` and, where it shows any, their standard output, which must be the
 /// same; a line of `…` stands for any number of lines.
 @Suite struct ReadmeTests {
-    struct Command: CustomTestStringConvertible, Sendable {
+    struct Command: Sendable {
         var line: String
         var output: [String]
-        var testDescription: String { line }
-        var needsShared: Bool { line.contains("../shared") }
     }
 
-    static let commands: [Command] = {
+    /// A block's commands run one after another in one folder, since later ones may read what earlier ones wrote.
+    struct Block: CustomTestStringConvertible, Sendable {
         var commands: [Command] = []
+        var testDescription: String { commands.map(\.line).joined(separator: "; ") }
+        var needsShared: Bool { commands.contains { $0.line.contains("../shared") } }
+    }
+
+    static let blocks: [Block] = {
+        var blocks: [Block] = []
         var isInside = false
         for line in ((try? contents("README.md")) ?? "").split(
             separator: "\n", omittingEmptySubsequences: false)
         {
             if line.hasPrefix("```") {
                 isInside = line == "```console"
+                if isInside { blocks.append(Block()) }
             } else if isInside, line.hasPrefix("$ ") {
-                commands.append(Command(line: String(line.dropFirst(2)), output: []))
-            } else if isInside, !commands.isEmpty {
-                commands[commands.count - 1].output.append(String(line))
+                blocks[blocks.count - 1].commands.append(Command(line: String(line.dropFirst(2)), output: []))
+            } else if isInside, let last = blocks.last?.commands.indices.last {
+                blocks[blocks.count - 1].commands[last].output.append(String(line))
             }
         }
-        return commands
+        return blocks
     }()
 
     static let isBuilt = FileManager.default.isExecutableFile(
@@ -35,23 +41,21 @@ import Testing
     static let hasShared = FileManager.default.fileExists(atPath: packageRoot + "/../shared")
 
     @Test func `the README shows commands`() {
-        #expect(Self.commands.count >= 2)
-        #expect(Self.commands.allSatisfy { $0.line.hasPrefix("./stepcast ") })
+        #expect(Self.blocks.count >= 2)
+        for command in Self.blocks.flatMap(\.commands) { #expect(command.line.hasPrefix("./stepcast ")) }
     }
 
     @Test(
         .enabled(if: isBuilt, "needs the release build that ./test makes"),
-        arguments: commands.filter { !$0.needsShared })
-    func `a command of the README works`(command: Command) throws { try check(command) }
+        arguments: blocks.filter { !$0.needsShared })
+    func `the commands of the README work`(block: Block) throws { try check(block) }
 
     @Test(
         .enabled(if: isBuilt, "needs the release build that ./test makes"),
-        .enabled(if: hasShared, "needs ../shared"), arguments: commands.filter(\.needsShared))
-    func `a command of the README that reads shared data works`(command: Command) throws {
-        try check(command)
-    }
+        .enabled(if: hasShared, "needs ../shared"), arguments: blocks.filter(\.needsShared))
+    func `the commands of the README that read shared data work`(block: Block) throws { try check(block) }
 
-    private func check(_ command: Command) throws {
+    private func check(_ block: Block) throws {
         // A folder with the package's files in reach, so that outputs do not land in the package.
         let parent =
             FileManager.default.temporaryDirectory.path + "/stepcast-readme-\(UInt64.random(in: 0...(.max)))"
@@ -67,11 +71,11 @@ import Testing
             try FileManager.default.createSymbolicLink(
                 atPath: parent + "/shared", withDestinationPath: packageRoot + "/../shared")
         }
-        let outcome = try run(command.line, in: folder)
-        #expect(outcome.status == 0, "\(command.line)\n\(outcome.errors)")
-        if !command.output.isEmpty {
+        for command in block.commands {
+            let outcome = try run(command.line, in: folder)
+            #expect(outcome.status == 0, "\(command.line)\n\(outcome.errors)")
             #expect(
-                matches(command.output[...], outcome.output[...]),
+                command.output.isEmpty || matches(command.output[...], outcome.output[...]),
                 "the README shows another output than\n\(outcome.output.joined(separator: "\n"))")
         }
     }

@@ -26,13 +26,22 @@ package struct ConfiguredRows: Sendable {
         guard rows.count > 0 else {
             throw InvalidInput(field: "rows", "are none", accepted: "at least one step")
         }
-        var members = [[Int]](repeating: [], count: facts.count)
-        for (i, c) in configuration.enumerated() { members[c].append(i) }
         for (i, y) in rows.targets.enumerated() where !(y > 0 && y.isFinite) {
             throw InvalidInput(
                 line: i + 1, field: "step time", value: "\(y)", "can't be learned from",
                 accepted: "a positive number of seconds")
         }
+        self.init(
+            accepted: rows, features: features, configuration: configuration, facts: facts, names: names)
+    }
+
+    /// Groups rows that are known to be usable.
+    private init(
+        accepted rows: DesignRows, features: [String], configuration: [Int], facts: [DeploymentFacts],
+        names: [String]
+    ) {
+        var members = [[Int]](repeating: [], count: facts.count)
+        for (i, c) in configuration.enumerated() { members[c].append(i) }
         self.features = features
         self.rows = rows
         self.configuration = configuration
@@ -57,9 +66,8 @@ package struct ConfiguredRows: Sendable {
             for k in 0..<n { kept.append(rows[k * rows.count / n]) }
         }
         kept.sort()
-        // Cannot fail: the rows were accepted before.
-        return try! ConfiguredRows(
-            features: features, rows: rows.selecting(kept), configuration: kept.map { configuration[$0] },
-            facts: facts, names: names)
+        return ConfiguredRows(
+            accepted: rows.selecting(kept), features: features,
+            configuration: kept.map { configuration[$0] }, facts: facts, names: names)
     }
 }

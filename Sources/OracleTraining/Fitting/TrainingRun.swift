@@ -107,8 +107,8 @@ public struct TrainingRun: Sendable {
             let based = base.by(label)
             return test.by(label).map { group, scores in
                 .init(
-                    group: group, train: trained.first { $0.group == group }.map { .init($0.scores) },
-                    test: .init(scores), baseline: based.first { $0.group == group }.map { .init($0.scores) })
+                    group: group, train: trained.first { $0.group == group }?.scores,
+                    test: scores, baseline: based.first { $0.group == group }?.scores)
             }
         }
         let scopes = data.groups.map { ModelScope(configuration: $0.facts).description }
@@ -116,8 +116,8 @@ public struct TrainingRun: Sendable {
         let table = TrainingReport.ValidationTable(
             name: name, groups: lines { data.groups[data.group[$0]].name },
             overall: .init(
-                group: "all rows", train: train.overall.map { .init($0) }, test: .init(overall),
-                baseline: base.overall.map { .init($0) }),
+                group: "all rows", train: train.overall, test: overall,
+                baseline: base.overall),
             layouts: lines { scopes[data.group[$0]] },
             meanRunCoverage: runs.reduce(0) { $0 + $1.test.coverage } / Double(max(1, runs.count)), runs: runs
         )

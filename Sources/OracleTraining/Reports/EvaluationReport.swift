@@ -41,11 +41,11 @@ public struct EvaluationReport: Codable, Sendable {
         inDomain = hasDomain ? Double(evaluation.inDomain) / Double(evaluation.steps.count) : nil
         table = .init(
             name: "errors of \(artifact.name)",
-            groups: evaluation.byGroup().map { .init(group: $0.group, test: .init($0.scores)) },
-            overall: .init(group: "all rows", test: .init(overall)))
+            groups: evaluation.byGroup().map { .init(group: $0.group, test: $0.scores) },
+            overall: .init(group: "all rows", test: overall))
         let data = evaluation.data
         let lines = evaluation.by { "run \(data.run[$0]): \(data.groups[data.group[$0]].name)" }.map {
-            TrainingReport.ValidationTable.Line(group: $0.group, test: .init($0.scores))
+            TrainingReport.ValidationTable.Line(group: $0.group, test: $0.scores)
         }
         runs = Runs(
             meanCoverage: lines.reduce(0) { $0 + $1.test.coverage } / Double(max(1, lines.count)),

@@ -46,7 +46,9 @@ public enum ReportTables {
                 line.baseline.map { NumberText.percent($0.medianAPE) } ?? "-",
                 NumberText.percent(test.bias), NumberText.percent(test.relativeCRPS),
                 NumberText.percent(test.coverage),
-                test.coverageInterval.map { NumberText.percent($0, 0) }.joined(separator: "-"),
+                [test.coverageInterval.lowerBound, test.coverageInterval.upperBound].map {
+                    NumberText.percent($0, 0)
+                }.joined(separator: "-"),
                 NumberText.percent(test.width),
             ])
         }

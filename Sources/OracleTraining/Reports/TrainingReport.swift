@@ -112,56 +112,7 @@ public struct TrainingReport: Codable, Sendable {
     }
 
     /// Scores as saved.
-    public struct Scores: Codable, Sendable {
-        /// Rows.
-        public var rows: Int
-        /// Mean absolute percentage error, fraction.
-        public var mape: Double
-        /// Median absolute percentage error, fraction.
-        public var medianAPE: Double
-        /// Root mean squared error, seconds.
-        public var rmse: Double
-        /// Relative bias.
-        public var bias: Double
-        /// R squared.
-        public var rSquared: Double
-        /// CRPS, seconds.
-        public var crps: Double
-        /// CRPS relative to the measurement.
-        public var relativeCRPS: Double
-        /// Coverage of P10-P90.
-        public var coverage: Double
-        /// Its 90 % interval.
-        public var coverageInterval: [Double]
-        /// Relative width of P10-P90.
-        public var width: Double
-        /// Relative Winkler score.
-        public var winkler: Double
-
-        enum CodingKeys: String, CodingKey {
-            case rows, mape, rmse, bias, crps, coverage, width, winkler
-            case medianAPE = "median_ape"
-            case rSquared = "r_squared"
-            case relativeCRPS = "relative_crps"
-            case coverageInterval = "coverage_interval"
-        }
-
-        /// Scores in the form of the report.
-        public init(_ scores: ForecastScores) {
-            rows = scores.rows
-            mape = scores.mape
-            medianAPE = scores.medianAPE
-            rmse = scores.rmse
-            bias = scores.bias
-            rSquared = scores.rSquared
-            crps = scores.crps
-            relativeCRPS = scores.relativeCRPS
-            coverage = scores.coverage
-            coverageInterval = [scores.coverageInterval.lowerBound, scores.coverageInterval.upperBound]
-            width = scores.width
-            winkler = scores.winkler
-        }
-    }
+    public typealias Scores = ForecastScores
 
     /// One candidate feature.
     public struct FeatureLine: Codable, Sendable {

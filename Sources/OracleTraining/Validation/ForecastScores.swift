@@ -1,7 +1,7 @@
 import ServingCore
 
 /// How well predictions met measurements.
-public struct ForecastScores: Sendable, Equatable {
+public struct ForecastScores: Sendable, Equatable, Codable {
     /// Rows.
     public var rows: Int
     /// Mean absolute percentage error, as a fraction.
@@ -26,6 +26,14 @@ public struct ForecastScores: Sendable, Equatable {
     public var winkler: Double
     /// 90 % interval of the coverage by block bootstrap.
     public var coverageInterval: ClosedRange<Double>
+
+    enum CodingKeys: String, CodingKey {
+        case rows, mape, rmse, bias, crps, coverage, width, winkler
+        case medianAPE = "median_ape"
+        case rSquared = "r_squared"
+        case relativeCRPS = "relative_crps"
+        case coverageInterval = "coverage_interval"
+    }
 }
 
 /// One prediction beside its measurement.

@@ -68,7 +68,7 @@ public enum JSONValue: Equatable, Sendable {
             }
         case .object(let members) where !members.isEmpty:
             Self.writeLines("{", "}", members.count, to: &text, indentation) { place, text in
-                Self.writeString(members[place].key, to: &text)
+                text += members[place].key.quotedForJSON
                 text += ": "
                 members[place].value.write(to: &text, indentation: indentation + 1)
             }
@@ -96,7 +96,7 @@ public enum JSONValue: Equatable, Sendable {
         case .integer(let value): text += "\(value)"
         case .unsigned(let value): text += "\(value)"
         case .number(let value): text += value.isFinite ? "\(value)" : "null"
-        case .string(let value): Self.writeString(value, to: &text)
+        case .string(let value): text += value.quotedForJSON
         case .array(let elements):
             text += "["
             for (place, element) in elements.enumerated() {
@@ -108,30 +108,12 @@ public enum JSONValue: Equatable, Sendable {
             text += "{"
             for (place, member) in members.enumerated() {
                 if place > 0 { text += ", " }
-                Self.writeString(member.key, to: &text)
+                text += member.key.quotedForJSON
                 text += ": "
                 member.value.writeCompact(to: &text)
             }
             text += "}"
         }
-    }
-
-    private static func writeString(_ value: String, to text: inout String) {
-        text += "\""
-        for scalar in value.unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            case "\n": text += "\\n"
-            case "\t": text += "\\t"
-            case "\r": text += "\\r"
-            case "\0"..<" ":
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        text += "\""
     }
 }
 

@@ -100,7 +100,7 @@ public struct MeasuredRunEntry: Decodable, Sendable {
         do {
             return try JSONDecoder().decode([MeasuredRunEntry].self, from: Data(bytes))
         } catch let error as DecodingError {
-            throw InvalidInput(source: path, "is not an index of measured runs: \(error)")
+            throw InvalidInput(error, source: path)
         }
     }
 }

@@ -123,29 +123,11 @@ extension ConfigValue {
         case .number(let value):
             // YAML's names for what JSON cannot say.
             return value.isNaN ? ".nan" : value.isInfinite ? (value < 0 ? "-.inf" : ".inf") : String(value)
-        case .string(let value): return Self.quoted(value)
+        case .string(let value): return value.quotedForJSON
         case .array(let items): return "[" + items.map(\.json).joined(separator: ", ") + "]"
         case .object(let members):
-            let pairs = members.sorted { $0.key < $1.key }.map { Self.quoted($0.key) + ": " + $0.value.json }
+            let pairs = members.sorted { $0.key < $1.key }.map { $0.key.quotedForJSON + ": " + $0.value.json }
             return "{" + pairs.joined(separator: ", ") + "}"
         }
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case "\u{0}"..<"\u{20}":
-                let hex = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

@@ -1,3 +1,5 @@
+import ServingCore
+
 /// Any JSON value, compared by content.
 public enum JSONValue: Equatable, Sendable, Codable, CustomStringConvertible {
     /// `null`
@@ -56,30 +58,12 @@ public enum JSONValue: Equatable, Sendable, Codable, CustomStringConvertible {
         case .bool(let value): value ? "true" : "false"
         case .int(let value): String(value)
         case .double(let value): String(value)
-        case .string(let value): Self.quoted(value)
+        case .string(let value): value.quotedForJSON
         case .array(let values): "[" + values.map(\.description).joined(separator: ",") + "]"
         case .object(let members):
             "{"
-                + members.sorted { $0.key < $1.key }.map { Self.quoted($0.key) + ":" + $0.value.description }
+                + members.sorted { $0.key < $1.key }.map { $0.key.quotedForJSON + ":" + $0.value.description }
                 .joined(separator: ",") + "}"
         }
-    }
-
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            case "\u{0}"..<"\u{20}":
-                let hex = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

@@ -33,7 +33,7 @@ extension OracleArtifact {
         do {
             self = try decoder.decode(OracleArtifact.self, from: data)
         } catch let error as DecodingError {
-            throw Self.damaged(error, source: source)
+            throw InvalidInput(error, source: source)
         }
         try validate(source: source)
     }
@@ -50,24 +50,5 @@ extension OracleArtifact {
     private struct Header: Decodable {
         var format: String
         var version: Int
-    }
-
-    private static func damaged(_ error: DecodingError, source: String) -> InvalidInput {
-        func path(_ context: DecodingError.Context, _ last: CodingKey? = nil) -> String {
-            (context.codingPath + (last.map { [$0] } ?? [])).map { key in
-                key.intValue.map { "[\($0)]" } ?? key.stringValue
-            }.joined(separator: ".")
-        }
-        switch error {
-        case .keyNotFound(let key, let context):
-            return InvalidInput(source: source, field: path(context, key), "is missing")
-        case .typeMismatch(_, let context), .valueNotFound(_, let context):
-            return InvalidInput(source: source, field: path(context), "has the wrong type")
-        case .dataCorrupted(let context):
-            let field = path(context)
-            return InvalidInput(
-                source: source, field: field.isEmpty ? nil : field, "is damaged: \(context.debugDescription)")
-        @unknown default: return InvalidInput(source: source, "is damaged")
-        }
     }
 }

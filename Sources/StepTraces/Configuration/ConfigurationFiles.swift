@@ -22,7 +22,7 @@ extension TraceConfiguration {
             decoder.keyDecodingStrategy = .convertFromSnakeCase
             file = try decoder.decode(RunConfigFile.self, from: Data(bytes))
         } catch let error as DecodingError {
-            throw InvalidInput(source: path, "cannot be read: \(describeDecoding(error))")
+            throw InvalidInput(error, source: path)
         }
         guard file.modelName ?? file.model != nil || file.engineFlags != nil else { return nil }
         self.init()
@@ -207,15 +207,5 @@ private struct RunConfigFile: Decodable {
         guard peak > 0, bandwidth > 0 else { return nil }
         return .init(
             peakFlops: peak, memoryBandwidth: bandwidth, memoryBytes: (hardware?.ramGib ?? 0) * 1_073_741_824)
-    }
-}
-
-func describeDecoding(_ error: DecodingError) -> String {
-    switch error {
-    case .keyNotFound(let key, _): return "\(key.stringValue) is missing"
-    case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
-        let path = context.codingPath.map(\.stringValue).joined(separator: ".")
-        return path.isEmpty ? "it is not valid JSON" : "\(path) has the wrong type"
-    @unknown default: return "it is not valid JSON"
     }
 }

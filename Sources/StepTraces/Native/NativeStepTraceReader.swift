@@ -98,9 +98,7 @@ public struct NativeStepTraceReader: ~Copyable {
         do {
             header = try JSONDecoder().decode(NativeHeader.self, from: bytes)
         } catch let error as DecodingError {
-            throw InvalidInput(
-                source: lines.name, line: lines.lineNumber,
-                "is not a header that can be read: \(describeDecoding(error))")
+            throw InvalidInput(error, source: lines.name, line: lines.lineNumber)
         }
         guard header.format == NativeHeader.formatName else {
             throw InvalidInput(

@@ -93,7 +93,7 @@ enum RecordingFile {
         do {
             return try decoder.decode(type, from: line)
         } catch let error as DecodingError {
-            throw InvalidInput(source: path, line: number, field: error.field, error.problem)
+            throw InvalidInput(error, source: path, line: number)
         }
     }
 
@@ -107,42 +107,5 @@ enum RecordingFile {
 
     private static func line(_ members: [(key: String, value: JSONValue)]) -> String {
         "{" + members.map { "\"\($0.key)\":\($0.value)" }.joined(separator: ",") + "}"
-    }
-}
-
-extension DecodingError {
-    /// Path of the key at fault, `config.block_size`.
-    var field: String? {
-        let path: [any CodingKey]
-        switch self {
-        case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
-            path = context.codingPath
-        case .keyNotFound(let key, let context): path = context.codingPath + [key]
-        @unknown default: path = []
-        }
-        let text = path.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
-        return text.isEmpty ? nil : text.replacing(".[", with: "[")
-    }
-
-    /// What is wrong, as a clause.
-    var problem: String {
-        switch self {
-        case .keyNotFound: "is missing"
-        case .valueNotFound: "is null or missing"
-        case .typeMismatch(let type, _): "is not of the right type (accepted: \(Self.name(of: type)))"
-        case .dataCorrupted(let context):
-            context.codingPath.isEmpty ? "is not valid JSON" : context.debugDescription
-        @unknown default: "cannot be read"
-        }
-    }
-
-    private static func name(of type: Any.Type) -> String {
-        switch type {
-        case is Int.Type: "a whole number"
-        case is Double.Type: "a number"
-        case is String.Type: "a string"
-        case is Bool.Type: "true or false"
-        default: "an array or object"
-        }
     }
 }

@@ -23,7 +23,6 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
@@ -85,7 +84,6 @@ let package = Package(
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle",
                 "Simulation", "Scenarios", "StepTraces", "OracleTraining", "Validation", "Reports",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .testTarget(name: "ServingCoreTests", dependencies: ["ServingCore"], swiftSettings: strict),

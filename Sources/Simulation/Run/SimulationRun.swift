@@ -50,24 +50,22 @@ public struct SimulationRun {
             let send = context.client.nextSend
             let deadline = context.nextDeadline
             if send <= engineTime && send <= deadline {
-                guard send < configuration.horizon else { return end() }
+                guard send < configuration.horizon else { return false }
                 now = max(now, send)
                 try sendRequest(at: now)
             } else if deadline < engineTime {
-                guard deadline < configuration.horizon else { return end() }
+                guard deadline < configuration.horizon else { return false }
                 now = max(now, deadline)
                 let due = context.popDeadline()
                 engines[due.engine].giveUp(due.handle, at: due.time, &context)
             } else {
-                guard engineTime < configuration.horizon else { return end() }
+                guard engineTime < configuration.horizon else { return false }
                 now = engineTime
                 engines[next].runEvent(&context)
             }
         }
         return true
     }
-
-    private func end() -> Bool { false }
 
     private func nextEngine() -> Int {
         var best = 0

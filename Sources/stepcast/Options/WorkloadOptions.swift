@@ -50,12 +50,6 @@ struct WorkloadOptions: ParsableArguments {
     @Option(help: "Multiply the rate of a workload or trace.")
     var rateScale: Double?
 
-    /// Whether anything here was given.
-    var isGiven: Bool {
-        workload != nil || trace != nil || requestRate != nil || burstiness != nil || maxConcurrency != nil
-            || numPrompts != nil || limit != nil || rateScale != nil || hasRandomFlags
-    }
-
     private var hasRandomFlags: Bool {
         randomInputLen != nil || randomOutputLen != nil || randomRangeRatio != nil || randomPrefixLen != nil
     }

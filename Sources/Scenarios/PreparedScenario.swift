@@ -39,6 +39,8 @@ public struct PreparedScenario: Sendable {
         result.engineVersion = engine.version.rawValue
         result.accelerators = engine.layout.gpus
         result.maxConcurrency = requests.maxConcurrency
+        result.requestRate = scenario.loadRequest.requestRate
+        result.burstiness = scenario.loadRequest.burstiness ?? 1
         result.oracle = scenario.oracle
         result.engine = [
             .init("tensor-parallel-size", String(engine.layout.tensorParallelSize)),
@@ -61,6 +63,9 @@ public struct PreparedScenario: Sendable {
             result.warnings += deployment.offloadWarnings
         }
         result.warnings += requests.warnings
+        if !engine.withoutEffect.isEmpty {
+            result.warnings.append("without effect on the forecast: " + engine.withoutEffect.joined(separator: ", "))
+        }
         return result
     }
 }

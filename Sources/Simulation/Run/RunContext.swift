@@ -62,7 +62,11 @@ struct RunContext {
 
     mutating func track(_ handle: RequestHandle, engine: Int, sent: Ticks) {
         guard timeout != .max else { return }
-        deadlines.append(Deadline(time: sent + timeout, engine: engine, handle: handle))
+        // Engines take requests in at their own turns, so one may come after another that was sent later.
+        let deadline = Deadline(time: sent + timeout, engine: engine, handle: handle)
+        var place = deadlines.count
+        while place > 0, deadlines[place - 1].time > deadline.time { place -= 1 }
+        deadlines.insert(deadline, at: place)
     }
 
     /// When the next client may give up, `.max` when none will.

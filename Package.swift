@@ -118,3 +118,16 @@ let package = Package(
             swiftSettings: strict),
     ]
 )
+
+// Benchmarks of what has package access only; left out unless asked for, so that `./test` doesn't build them.
+if Context.environment["STEPCAST_BENCHMARKS"] != nil {
+    package.targets += [
+        .executableTarget(
+            name: "quantile-benchmark", dependencies: ["OracleTraining", "ServingCore"],
+            path: "Benchmarks/QuantileBenchmark", swiftSettings: strict),
+        .executableTarget(
+            name: "ensemble-benchmark",
+            dependencies: ["OracleTraining", "LatencyOracle", "Catalog", "ByteStreams", "ServingCore"],
+            path: "Benchmarks/EnsembleBenchmark", swiftSettings: strict),
+    ]
+}

@@ -16,15 +16,5 @@ let package = Package(
             dependencies: [.product(name: "Stepcast", package: "stepcast")],
             path: "WorkloadBenchmark",
             swiftSettings: [.treatAllWarnings(as: .error)]),
-        .executableTarget(
-            name: "quantile-benchmark",
-            dependencies: [.product(name: "Stepcast", package: "stepcast")],
-            path: "QuantileBenchmark",
-            swiftSettings: [.treatAllWarnings(as: .error)]),
-        .executableTarget(
-            name: "ensemble-benchmark",
-            dependencies: [.product(name: "Stepcast", package: "stepcast")],
-            path: "EnsembleBenchmark",
-            swiftSettings: [.treatAllWarnings(as: .error)]),
     ]
 )

@@ -64,7 +64,8 @@ public struct PreparedScenario: Sendable {
         }
         result.warnings += requests.warnings
         if !engine.withoutEffect.isEmpty {
-            result.warnings.append("without effect on the forecast: " + engine.withoutEffect.joined(separator: ", "))
+            result.warnings.append(
+                "without effect on the forecast: " + engine.withoutEffect.joined(separator: ", "))
         }
         return result
     }

@@ -94,7 +94,8 @@ let package = Package(
         .testTarget(
             name: "WorkloadTests", dependencies: ["Workload", "ByteStreams"], swiftSettings: strict),
         .testTarget(
-            name: "ScenariosTests", dependencies: ["Scenarios", "Catalog", "Simulation", "ServingCore"],
+            name: "ScenariosTests",
+            dependencies: ["Scenarios", "Catalog", "LatencyOracle", "Simulation", "ServingCore"],
             swiftSettings: strict),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "ServingCore"], swiftSettings: strict),
         .testTarget(

@@ -5,7 +5,8 @@ import Simulation
 /// - Returns: lines of at most about 110 characters, the last with its newline.
 public func forecastReport(_ result: SimulationResult, _ options: ReportOptions = ReportOptions()) -> String {
     let metrics = result.metrics
-    var text = "Sampling error: what another run of this length would differ by (95 % intervals)\n"
+    var text = uncertaintyTable(result, options)
+    text += "Sampling error: what another run of this length would differ by (95 % intervals)\n"
     text += samplingErrorTable(metrics, options)
     text += "\n"
     func line(_ label: String, _ value: String) {
@@ -14,6 +15,7 @@ public func forecastReport(_ result: SimulationResult, _ options: ReportOptions 
         }
     }
     line("Load:", "\(metrics.saturation.verdict.rawValue): \(metrics.saturation.reason)")
+    if let uncertainty = result.uncertainty { line("", verdictCounts(uncertainty)) }
     if let share = metrics.goodShare {
         line("Goodput:", "\(percentage(share)) of the requests met every objective")
     }
@@ -46,7 +48,14 @@ public func forecastReport(_ result: SimulationResult, _ options: ReportOptions 
             trust += "; \(percentage(share)) of the steps inside its training data"
         }
         line("Latency oracle:", trust)
+        if let domain = result.domain { for row in domainLines(domain) { line("", row) } }
         for note in result.oracleNotes { line("", note) }
+    }
+    if let share = result.inDomainShare, share < 0.5 {
+        line(
+            "Warning:",
+            "only \(percentage(share)) of the steps resemble anything that the oracle was trained on: "
+                + "this forecast is an extrapolation")
     }
     for warning in result.warnings { line("Warning:", warning) }
     return text

@@ -57,6 +57,7 @@ public func resultJSON(
 private func stepcastMembers(_ result: SimulationResult) -> [(key: String, value: JSONValue)] {
     let metrics = result.metrics
     let offload = result.offload.map { [("kv_offload", offloadJSON($0))] } ?? []
+    let uncertainty = result.uncertainty.map { [("uncertainty", uncertaintyJSON($0))] } ?? []
     return [
         ("version", .string(stepcastVersion)),
         ("seed", .unsigned(result.seed)),
@@ -103,12 +104,13 @@ private func stepcastMembers(_ result: SimulationResult) -> [(key: String, value
                 ("prefix_cache_hit_rate", .number(result.prefixCacheHitRate)),
             ])
         ),
-    ] + offload + [
+    ] + offload + uncertainty + [
         ("timeline", timeline(metrics.timeline)),
         (
             "oracle",
             .object([
                 ("name", .string(result.oracle)), ("in_domain_share", JSONValue(result.inDomainShare)),
+                ("domain", result.domain.map(domainJSON) ?? .null),
                 ("notes", .array(result.oracleNotes.map { .string($0) })),
             ])
         ),

@@ -13,6 +13,8 @@ public struct PreparedScenario: Sendable {
     public var deployment: Deployment
     /// What the features read.
     public var facts: DeploymentFacts
+    /// The oracle before it was compiled for this deployment.
+    public var oracle: StepTimeOracle
     /// What the simulation is given.
     public var configuration: SimulationConfiguration
     /// The requests, from the first.

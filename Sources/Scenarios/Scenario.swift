@@ -63,6 +63,8 @@ public struct Scenario: Sendable {
     public var hostMemory: Double?
     /// Whether every request is visited in every step.
     public var exactSteps = false
+    /// Reruns with other oracles that the training data allow, for bands; 0 for none.
+    public var uncertaintyReruns = 0
 
     /// A scenario that lacks a model and an accelerator.
     public init() {}
@@ -128,8 +130,9 @@ public struct Scenario: Sendable {
         configuration.metrics.objectives = objectives
         configuration.metrics.warmUp = warmUp
         configuration.metrics.engines = engines
+        configuration.checksDomain = true
         return PreparedScenario(
-            scenario: self, deployment: deployment, facts: facts, configuration: configuration,
-            requests: requests)
+            scenario: self, deployment: deployment, facts: facts, oracle: oracle,
+            configuration: configuration, requests: requests)
     }
 }

@@ -20,7 +20,8 @@ public struct ScenarioFile: Sendable {
         "max-concurrency", "num-prompts", "random-input-len", "random-output-len", "random-range-ratio",
         "random-prefix-len", "limit", "rate-scale", "client-timeout", "equal-lengths-share", "oracle",
         "latency",
-        "seed", "goodput", "warmup-requests", "warmup-seconds", "percentiles", "duration", "exact-steps",
+        "uncertainty", "seed", "goodput", "warmup-requests", "warmup-seconds", "percentiles", "duration",
+        "exact-steps",
         "host-memory",
     ]
 
@@ -124,6 +125,9 @@ public struct ScenarioFile: Sendable {
         try readLoad(into: &scenario)
         if let oracle = try text("oracle") { scenario.oracle = oracle }
         if let latency = try text("latency") { scenario.latency = try LatencyMode(parsing: latency) }
+        if let count = try whole("uncertainty", 0...Scenario.mostUncertaintyReruns) {
+            scenario.uncertaintyReruns = count
+        }
         if let seed = try whole("seed", 0...Int.max) { scenario.seed = UInt64(seed) }
         if let limits = root["goodput"] {
             scenario.objectives = try ServiceLevelObjectives(parsing: pairs(limits, key: "goodput"))

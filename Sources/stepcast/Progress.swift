@@ -36,6 +36,9 @@ enum Interruption {
         signal(SIGTERM) { _ in Interruption.wasInterrupted = 1 }
     }
 
+    /// Whether the command was interrupted.
+    static var isPending: Bool { wasInterrupted != 0 }
+
     /// - Throws: the exit status of an interrupted command.
     static func check() throws {
         if wasInterrupted != 0 { throw ExitCode(130) }

@@ -158,6 +158,44 @@ private func artifact(_ change: (inout StepModel) -> Void = { _ in }) -> OracleA
         #expect(abs((squares / 300).squareRoot() / expected - 1) < 0.15)
     }
 
+    @Test(arguments: [10, 20, 37]) func `draws for bands cover each direction evenly and independently`(
+        count: Int
+    ) {
+        let draws = DiscrepancyScores.latinHypercube(count: count, seed: 4)
+        #expect(draws == DiscrepancyScores.latinHypercube(count: count, seed: 4))
+        #expect(draws != DiscrepancyScores.latinHypercube(count: count, seed: 5))
+        for direction in [\DiscrepancyScores.scale, \.offset, \.arrival, \.post] {
+            let sorted = draws.map { $0[keyPath: direction] }.sorted()
+            for (place, score) in sorted.enumerated() {
+                let probability = (Double(place) + 0.5) / Double(count)
+                #expect(abs(score - NormalDistribution.quantile(probability)) < 1e-12)
+            }
+        }
+        let product = draws.reduce(0) { $0 + $1.scale * $1.offset } / Double(count)
+        #expect(abs(product) < 0.25)
+    }
+
+    @Test func `a draw moves step, arrival and departure times by their discrepancies`() throws {
+        var model = artifact { $0.discrepancy = Discrepancy(scaleStd: 0.1, offsetStd: 0.001) }
+        model.arrival = AffineLatency(constant: 0.002, perToken: 0, discrepancy: 0.5)
+        model.post = AffineLatency(constant: 0.001, perToken: 0)
+        let oracle = try StepTimeOracle(artifact: model)
+        var scores = DiscrepancyScores()
+        scores.scale = 1
+        scores.offset = 2
+        scores.arrival = -1
+        scores.post = 3
+        var stream = RandomStream(seed: 1, purpose: "draw")
+        let drawn = try oracle.compileDraw(for: Sample.dense, scores: scores, using: &stream)
+        let plain = try oracle.compile(for: Sample.dense).stepSeconds(StepState())
+        #expect(
+            abs(drawn.stepSeconds(StepState()) - (plain * 1.1051709180756477 + 0.002))
+                < 1e-12)
+        #expect(
+            abs(drawn.arrivalSeconds(promptTokens: 5) - 0.002 * 0.6065306597126334) < 1e-15)
+        #expect(drawn.postSeconds(outputTokens: 5) == 0.001)
+    }
+
     @Test func `leverage and ranges mark steps outside of training`() throws {
         let model = artifact {
             $0.domain = TrainingDomain(

@@ -15,6 +15,9 @@ public struct ModelScope: Codable, Hashable, Sendable, CustomStringConvertible {
     /// Whether the model is a mixture of experts.
     public var mixtureOfExperts: Bool?
 
+    /// Any deployment.
+    public init() {}
+
     /// Deployments of dense models, or of mixtures of experts, on one accelerator in one weight format.
     public init(accelerator facts: DeploymentFacts) {
         accelerator = facts.acceleratorName

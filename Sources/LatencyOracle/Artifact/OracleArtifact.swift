@@ -80,16 +80,28 @@ public struct AffineLatency: Codable, Equatable, Sendable {
     public var perToken: Double
     /// Spread of a single observation.
     public var noise: NoiseModel?
+    /// How far whole deployments deviate: standard deviation of the logarithm of a factor; nil for not at all.
+    public var discrepancy: Double?
 
     /// A latency without noise.
-    public init(constant: Double, perToken: Double, noise: NoiseModel? = nil) {
+    public init(constant: Double, perToken: Double, noise: NoiseModel? = nil, discrepancy: Double? = nil) {
         self.constant = constant
         self.perToken = perToken
         self.noise = noise
+        self.discrepancy = discrepancy
+    }
+
+    /// The same, `factor` times as long.
+    func scaled(by factor: Double) -> AffineLatency {
+        var result = self
+        result.constant *= factor
+        result.perToken *= factor
+        if noise?.relative == false, noise?.family != .logNormal { result.noise?.scale *= factor }
+        return result
     }
 
     enum CodingKeys: String, CodingKey {
-        case constant, noise
+        case constant, noise, discrepancy
         case perToken = "per_token"
     }
 }

@@ -17,6 +17,7 @@ extension OracleArtifact {
             try check.nonnegative(latency.constant, "\(name).constant")
             try check.finite([latency.perToken], "\(name).per_token")
             try check.noise(latency.noise, "\(name).noise")
+            try check.nonnegative(latency.discrepancy ?? 0, "\(name).discrepancy")
         }
         if let queue { try check.queue(queue) }
     }

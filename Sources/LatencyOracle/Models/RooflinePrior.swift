@@ -34,11 +34,10 @@ enum RooflinePrior {
     ]
 
     static var model: StepModel {
-        var model = StepModel(
+        let model = StepModel(
             kind: .roofline, featureSet: FeatureSet.physics.name, coefficients: coefficients,
             noise: NoiseModel(family: .studentT, scale: 0.03, relative: true, degreesOfFreedom: 4))
-        model.discrepancy = Discrepancy(scaleStd: 0.10, offsetStd: 0.5e-3)
-        return model
+        return withDiscrepancies(model)
     }
 
     static var artifact: OracleArtifact {
@@ -48,9 +47,10 @@ enum RooflinePrior {
         // API server and tokenizer: a millisecond or two, and a microsecond per prompt token.
         artifact.arrival = AffineLatency(
             constant: 1.5e-3, perToken: 1e-6,
-            noise: NoiseModel(family: .logNormal, scale: 0.3, relative: true))
+            noise: NoiseModel(family: .logNormal, scale: 0.3, relative: true), discrepancy: 0.7)
         artifact.post = AffineLatency(
-            constant: 0.5e-3, perToken: 0, noise: NoiseModel(family: .logNormal, scale: 0.3, relative: true))
+            constant: 0.5e-3, perToken: 0, noise: NoiseModel(family: .logNormal, scale: 0.3, relative: true),
+            discrepancy: 0.7)
         return artifact
     }
 }

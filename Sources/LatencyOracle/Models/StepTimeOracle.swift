@@ -37,33 +37,53 @@ public struct StepTimeOracle: Sendable {
     /// Folds a deployment's facts into everything that a simulation asks per step or request.
     /// - Throws: `InvalidInput` when the roofline prior lacks a fact it cannot do without.
     public func compile(for facts: DeploymentFacts) throws -> CompiledOracle {
-        try compile(for: facts, deviation: Deviation(scale: 1, offset: 0, coefficients: nil))
+        try compile(for: facts, deviation: Deviation())
     }
 
-    /// The same with coefficients drawn from the posterior and a deviation of the whole configuration drawn from
-    /// the discrepancy: one plausible oracle among many. Draw several to see what the oracle doesn't know.
+    /// The same with coefficients drawn from the posterior (of an ensemble: one specialist by its weight) and a
+    /// deviation of the whole configuration drawn from the discrepancy: one plausible oracle among many. Draw
+    /// several to see what the oracle doesn't know.
     /// - Throws: as `compile(for:)`.
     public func compileDraw(for facts: DeploymentFacts, using stream: inout RandomStream) throws
         -> CompiledOracle
     {
-        let model = artifact.step.specialised(for: facts).model
-        let scale = 1 + (model.discrepancy?.scaleStd ?? 0) * normal(&stream)
-        let offset = (model.discrepancy?.offsetStd ?? 0) * normal(&stream)
-        let coefficients = model.posterior.map { $0.draw(model.coefficients) { normal(&stream) } }
-        // A scale of a tenth or less would come from a discrepancy that says nothing any more.
-        return try compile(
-            for: facts,
-            deviation: Deviation(scale: max(scale, 0.1), offset: offset, coefficients: coefficients))
+        let scores = DiscrepancyScores(using: &stream)
+        return try compileDraw(for: facts, scores: scores, using: &stream)
     }
 
-    private func normal(_ stream: inout RandomStream) -> Double {
-        NormalDistribution.quantile(min(max(stream.uniform(), 0x1p-53), 1 - 0x1p-53))
+    /// The same with the deviation given, such as one of a Latin hypercube.
+    /// - Throws: as `compile(for:)`.
+    public func compileDraw(
+        for facts: DeploymentFacts, scores: DiscrepancyScores, using stream: inout RandomStream
+    ) throws -> CompiledOracle {
+        let model = artifact.step.specialised(for: facts).model
+        var deviation = Deviation()
+        // A ratio: twice as fast is as likely as twice as slow.
+        deviation.scale = NormalDistribution.exponential((model.discrepancy?.scaleStd ?? 0) * scores.scale)
+        deviation.offset = (model.discrepancy?.offsetStd ?? 0) * scores.offset
+        deviation.coefficients = model.posterior.map { $0.draw(model.coefficients) { stream.normal() } }
+        if model.kind == .ensemble, let ensemble = model.ensemble {
+            var left = stream.uniform()
+            let weights = ensemble.weights(for: facts)
+            deviation.specialist =
+                weights.firstIndex { weight in
+                    left -= weight
+                    return left < 0
+                } ?? weights.lastIndex { $0 > 0 }
+        }
+        deviation.arrival = NormalDistribution.exponential(
+            (artifact.arrival?.discrepancy ?? 0) * scores.arrival)
+        deviation.post = NormalDistribution.exponential((artifact.post?.discrepancy ?? 0) * scores.post)
+        return try compile(for: facts, deviation: deviation)
     }
 
     private struct Deviation {
-        var scale: Double
-        var offset: Double
+        var scale = 1.0
+        var offset = 0.0
         var coefficients: [Coefficient]?
+        var specialist: Int?
+        var arrival = 1.0
+        var post = 1.0
     }
 
     private func compile(for facts: DeploymentFacts, deviation: Deviation) throws -> CompiledOracle {
@@ -100,6 +120,9 @@ public struct StepTimeOracle: Sendable {
         case .ensemble:
             guard let ensemble = model.ensemble else { break }
             weights = ensemble.weights(for: facts)
+            if let drawn = deviation.specialist {
+                weights = weights.indices.map { $0 == drawn ? 1 : 0 }
+            }
             for index in ensemble.specialists[0].quantiles.indices {
                 var blend = LinearForm()
                 for (specialist, weight) in zip(ensemble.specialists, weights) where weight > 0 {
@@ -117,7 +140,8 @@ public struct StepTimeOracle: Sendable {
         return CompiledOracle(
             model: model, facts: facts, centre: centre, quantiles: quantiles, noise: noiseTable(model.noise),
             varianceScale: correction.varianceScale, offset: deviation.offset,
-            arrival: artifact.arrival, post: artifact.post, features: features, specialistWeights: weights)
+            arrival: artifact.arrival?.scaled(by: deviation.arrival),
+            post: artifact.post?.scaled(by: deviation.post), features: features, specialistWeights: weights)
     }
 }
 

@@ -52,13 +52,18 @@ public struct SimulationResult: Equatable, Sendable {
     public var oracle = ""
     /// How far it may be trusted for this deployment, a line each.
     public var oracleNotes: [String] = []
-    /// Share of steps inside the oracle's training domain; nil when it has none.
-    public var inDomainShare: Double?
+    /// How much of the run lay inside the oracle's training domain; nil when it has none.
+    public var domain: DomainCoverage?
+    /// Spread over reruns with other oracles that the training data allow; nil when not asked for.
+    public var uncertainty: UncertaintyBands?
     /// What the person should know, a line each.
     public var warnings: [String] = []
 
     /// A result of nothing.
     public init() {}
+
+    /// Share of steps inside the oracle's training domain; nil when it has none.
+    public var inDomainShare: Double? { domain?.share }
 
     /// Share of the tokens asked for that the prefix cache had, 0 when it was asked for none.
     public var prefixCacheHitRate: Double {

@@ -27,6 +27,9 @@ struct RunContext {
     private let timeout: Ticks
     private let collectsRecords: Bool
     private let collectsSteps: Bool
+    private let checksDomain: Bool
+    /// Steps to hold against the oracle's training domain.
+    private(set) var stepSample = StepSample()
     private let oracle: CompiledOracle
     private let samples: Bool
     private var postNoise: RandomStream
@@ -38,6 +41,7 @@ struct RunContext {
         collector = MetricsCollector(configuration.metrics)
         collectsRecords = configuration.collectsRecords
         collectsSteps = configuration.collectsSteps
+        checksDomain = configuration.checksDomain && configuration.oracle.hasDomain
         oracle = configuration.oracle
         samples = configuration.latency == .sample
         postNoise = RandomStream(seed: configuration.seed, purpose: "post noise")
@@ -78,6 +82,7 @@ struct RunContext {
         steps += 1
         if step.end > lastEvent { lastEvent = step.end }
         collector.step(start: step.start, end: step.end, state: step.state)
+        if checksDomain { stepSample.add(step.state) }
         if collectsSteps { stepRecords.append(step) }
     }
 

@@ -36,6 +36,8 @@ public struct SimulationConfiguration: Sendable {
     public var collectsRecords = false
     /// Whether steps are handed out.
     public var collectsSteps = false
+    /// Whether a sample of the steps is held against the oracle's training domain.
+    public var checksDomain = false
 
     /// One engine asked for mean step times.
     public init(scheduler: SchedulerConfiguration, oracle: CompiledOracle) {

@@ -122,6 +122,9 @@ public struct SimulationRun {
         result.preemptions = context.preemptions
         result.offload = offloadMetrics()
         result.seed = configuration.seed
+        if configuration.checksDomain, configuration.oracle.hasDomain {
+            result.domain = DomainCoverage(context.stepSample.states, oracle: configuration.oracle)
+        }
         return result
     }
 

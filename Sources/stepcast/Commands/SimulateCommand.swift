@@ -56,6 +56,15 @@ struct SimulateCommand: ParsableCommand {
     )
     var latency: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Rerun this often with oracles drawn from what its training data leave open, for 90 % bands.",
+            valueName: "reruns"))
+    var uncertainty: Int?
+
+    @Option(help: "Reruns at the same time. (default: all cores)")
+    var jobs: Int?
+
     @Option(help: "Seed of every random stream.")
     var seed: UInt64?
 
@@ -116,7 +125,8 @@ struct SimulateCommand: ParsableCommand {
         if date { options.date = Self.timestamp() }
         let prepared = try scenario().prepare(shipped: shipped)
         for warning in prepared.requests.warnings { note("warning: \(warning)") }
-        let result = try simulate(prepared)
+        var result = try simulate(prepared)
+        result.uncertainty = try RerunProgress.bands(of: prepared, jobs: jobs)
         if let output { try resultJSON(result, options).write(to: output) }
         print(benchServeReport(result, options), terminator: "")
         print(forecastReport(result, options), terminator: "")
@@ -134,6 +144,7 @@ struct SimulateCommand: ParsableCommand {
         try load.apply(to: &scenario)
         scenario.oracle = oracle ?? scenario.oracle
         if let latency { scenario.latency = try LatencyMode(parsing: latency) }
+        if let uncertainty { scenario.uncertaintyReruns = try RerunProgress.checked(uncertainty) }
         scenario.seed = seed ?? scenario.seed
         if !goodput.isEmpty { scenario.objectives = try ServiceLevelObjectives(parsing: goodput) }
         if let warmupRequests {

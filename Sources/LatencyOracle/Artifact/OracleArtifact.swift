@@ -78,19 +78,26 @@ public struct AffineLatency: Codable, Equatable, Sendable {
     public var constant: Double
     /// Seconds per prompt token (arrival) or output token (post).
     public var perToken: Double
+    /// Seconds per running request: the API server handles the outputs of a step one after another, those of the
+    /// request that joined last at the end. Only of `post`, and only for first tokens.
+    public var perRunningRequest: Double?
     /// Spread of a single observation.
     public var noise: NoiseModel?
 
     /// A latency without noise.
-    public init(constant: Double, perToken: Double, noise: NoiseModel? = nil) {
+    public init(
+        constant: Double, perToken: Double, perRunningRequest: Double? = nil, noise: NoiseModel? = nil
+    ) {
         self.constant = constant
         self.perToken = perToken
+        self.perRunningRequest = perRunningRequest
         self.noise = noise
     }
 
     enum CodingKeys: String, CodingKey {
         case constant, noise
         case perToken = "per_token"
+        case perRunningRequest = "per_running_request"
     }
 }
 

@@ -21,8 +21,10 @@ struct ValidateCommand: ParsableCommand {
     @Argument(help: "Folder with index.json and the runs.", completion: .directory)
     var runsDir: String
 
-    @Option(help: "Latency oracle: a name that `stepcast oracles` lists, or a file.")
-    var oracle = "roofline"
+    @Option(
+        help:
+            "Latency oracle: a name that `stepcast oracles` lists, or a file; auto is the accelerator's own.")
+    var oracle = OracleCatalog.automatic
 
     @Option(help: "What a step takes: mean, median, a percentile such as p90, or sample.")
     var latency = "mean"

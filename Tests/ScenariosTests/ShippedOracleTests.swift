@@ -1,20 +1,23 @@
 import Catalog
+import Foundation
 import LatencyOracle
 import Scenarios
 import ServingCore
 import Testing
 
-private let shipped: ShippedFiles? = try? ShippedFiles.locate()
+private let files = ShippedFiles(
+    home: URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().path())
 
-@Suite(.enabled(if: shipped != nil, "needs the files that ship"))
-struct `Shipped oracles` {
-    private let files = shipped!
+@Suite struct `Shipped oracles` {
+    static let names = OracleCatalog(files).names
 
     /// Random deployments of shipped models on the accelerators that take this oracle, memory no object.
     private func deployments(_ oracle: String, _ count: Int, _ stream: inout RandomStream) throws
         -> [(facts: DeploymentFacts, larger: DeploymentFacts?)]
     {
         let models = ModelCatalog(files)
+        let modelNames = try models.entries().map(\.name)
         let catalog = OracleCatalog(files)
         let all = try AcceleratorCatalog(files).accelerators
         let own = all.filter { catalog.name(forAccelerator: $0.name) == oracle }
@@ -26,7 +29,7 @@ struct `Shipped oracles` {
         var tries = 0
         while found.count < count, tries < 50 * count {
             tries += 1
-            let model = try models.architecture(pick(models.names))
+            let model = try models.architecture(pick(modelNames))
             var accelerator = pick(accelerators)
             accelerator.memoryBytes = 1e14
             let ranks = pick([1, 2, 4])
@@ -61,7 +64,7 @@ struct `Shipped oracles` {
         return state
     }
 
-    @Test(arguments: shipped.map { OracleCatalog($0).names } ?? [])
+    @Test(arguments: names)
     func `take no less time for more work`(_ name: String) throws {
         let oracle = try OracleCatalog(files).oracle(name)
         var stream = RandomStream(seed: 1, purpose: "more work")
@@ -81,7 +84,7 @@ struct `Shipped oracles` {
         }
     }
 
-    @Test(arguments: shipped.map { OracleCatalog($0).names } ?? [])
+    @Test(arguments: names)
     func `are never slower with a faster link, faster memory or faster arithmetic`(_ name: String) throws {
         let oracle = try OracleCatalog(files).oracle(name)
         var stream = RandomStream(seed: 2, purpose: "faster")
@@ -103,7 +106,7 @@ struct `Shipped oracles` {
         }
     }
 
-    @Test(arguments: shipped.map { OracleCatalog($0).names } ?? [])
+    @Test(arguments: names)
     func `gain from tensor parallelism in work and pay for it in communication`(_ name: String) throws {
         let oracle = try OracleCatalog(files).oracle(name)
         var stream = RandomStream(seed: 3, purpose: "ranks")
@@ -146,6 +149,7 @@ struct `Shipped oracles` {
             var scenario = Scenario()
             scenario.engine.model = model
             scenario.engine.tensorParallelSize = ranks
+            scenario.engine.maxModelLen = .tokens(4096)
             scenario.gpu = gpu
             let prepared = try scenario.prepare(shipped: files)
             #expect(prepared.scenario.oracle != OracleCatalog.automatic)

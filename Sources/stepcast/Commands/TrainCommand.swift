@@ -140,8 +140,7 @@ struct TrainCommand: ParsableCommand {
         outcome.report.alpha = alpha?.notes
         var artifact = OracleArtifact(
             name: name ?? fileStem(output),
-            summary: "\(outcome.report.method); \(data.count) rows of "
-                + "\(outcome.report.data.configurations.count) configurations", step: outcome.model)
+            summary: summary(options, data, outcome), step: outcome.model)
         artifact.arrival = alpha?.arrival
         artifact.queue = alpha?.queue
         artifact.post = alpha?.post
@@ -195,6 +194,21 @@ struct TrainCommand: ParsableCommand {
             (report.alpha ?? []) + [
                 "API server: \(fixed) ms and \(each) us per request running, from first tokens of \(names.joined(separator: ", "))"
             ]
+    }
+
+    /// What the oracle was trained on and for, in a sentence.
+    private func summary(_ options: TrainingOptions, _ data: StepDataSet, _ outcome: TrainingRun.Outcome)
+        -> String
+    {
+        let configurations = outcome.report.data.configurations.count
+        guard options.method == .hierarchical else {
+            return "\(outcome.report.method); \(data.count) rows of \(configurations) configurations"
+        }
+        let models = Set(data.groups.map(\.facts.modelName)).count
+        let accelerators = Set(data.groups.map(\.facts.acceleratorName)).sorted().joined(separator: ", ")
+        let measured = (outcome.model.specialised ?? []).count { $0.scope.model != nil }
+        return "kernel times of \(models) models in \(configurations) configurations on \(accelerators)"
+            + (measured > 0 ? ", measured steps of \(measured) of them" : "")
     }
 
     /// Sets apart what the hierarchical method learns from besides the rows it is for.

@@ -45,8 +45,11 @@ public struct Scenario: Sendable {
     public var loadRequest = LoadRequest()
     /// Seconds after sending at which a client gives up; nil for the load's own.
     public var clientTimeout: Double?
-    /// Name or file of the latency oracle; `auto` takes the one for the accelerator.
+    /// Name or file of the latency oracle; `auto` takes the one for the accelerator, and `{model}` in a path stands for
+    /// the model's name.
     public var oracle = OracleCatalog.automatic
+    /// Ingredients of the forecast that are left out, to see what they buy.
+    public var without: Set<Ingredient> = []
     /// Which value of a step's distribution the clock takes.
     public var latency = LatencyMode.mean
     /// Seed of every random stream.
@@ -77,6 +80,9 @@ public struct Scenario: Sendable {
                 .usage, field: "--gpu", "is missing", accepted: "a name that `stepcast gpus` lists, or a path"
             )
         }
+        var engine = engine
+        if without.contains(.asyncScheduling) { engine.asyncScheduling = false }
+        if without.contains(.prefixCaching) { engine.enablePrefixCaching = false }
         let deployment = try Deployment(engine, gpu: gpu, version: engineVersion, shipped: shipped)
         var stream = try requests(shipped: shipped)
         if let clientTimeout { stream.clientTimeout = Ticks(seconds: clientTimeout) }
@@ -85,6 +91,7 @@ public struct Scenario: Sendable {
         if oracle == OracleCatalog.automatic {
             named.oracle = catalog.name(forAccelerator: deployment.accelerator.name)
         }
+        named.oracle = named.oracle.replacing("{model}", with: deployment.model.name)
         let oracle = try catalog.oracle(named.oracle)
         return try named.prepare(deployment: deployment, oracle: oracle, requests: stream)
     }
@@ -112,7 +119,9 @@ public struct Scenario: Sendable {
         deployment: Deployment, oracle: StepTimeOracle, requests: RequestStream
     ) throws -> PreparedScenario {
         let resolved = deployment.engine
-        let facts = deployment.facts()
+        var facts = deployment.facts()
+        if without.contains(.cudaGraphPadding) { facts.cudaGraphSizes = [] }
+        let used = try without.isEmpty ? oracle : oracle.without(without, facts)
         try deployment.checkHostMemory(hostMemory)
         let engines = resolved.layout.dataParallelSize
         if engines > 1 && facts.experts > 0 {
@@ -123,7 +132,7 @@ public struct Scenario: Sendable {
         }
         var configuration = SimulationConfiguration(
             scheduler: resolved.schedulerConfiguration(numBlocks: facts.kvBlocks + 1),
-            oracle: try oracle.compile(for: facts))
+            oracle: try used.compile(for: facts))
         configuration.scheduler.exactSteps = exactSteps
         configuration.scheduler.offload = try deployment.offloadConfiguration(facts)
         if configuration.scheduler.offload != nil { configuration.hostLink = deployment.hostLink(facts) }
@@ -137,7 +146,7 @@ public struct Scenario: Sendable {
         configuration.metrics.engines = engines
         configuration.checksDomain = true
         return PreparedScenario(
-            scenario: self, deployment: deployment, facts: facts, oracle: oracle,
-            configuration: configuration, requests: requests, oracleNotes: oracle.notes(for: facts))
+            scenario: self, deployment: deployment, facts: facts, oracle: used,
+            configuration: configuration, requests: requests, oracleNotes: used.notes(for: facts))
     }
 }

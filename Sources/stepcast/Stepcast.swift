@@ -12,6 +12,7 @@ struct Stepcast: ParsableCommand {
         subcommands: [
             SimulateCommand.self,
             ValidateCommand.self,
+            AblateCommand.self,
             TrainCommand.self,
             EvaluateCommand.self,
             PredictCommand.self,

@@ -23,7 +23,8 @@ struct ValidateCommand: ParsableCommand {
 
     @Option(
         help:
-            "Latency oracle: a name that `stepcast oracles` lists, or a file; auto is the accelerator's own.")
+            "Latency oracle: a name that `stepcast oracles` lists, or a file; auto is the accelerator's own, {model} in a path stands for the model's name."
+    )
     var oracle = OracleCatalog.automatic
 
     @Option(help: "What a step takes: mean, median, a percentile such as p90, or sample.")

@@ -37,6 +37,10 @@ public struct Scenario: Sendable {
     public var engine = EngineConfiguration()
     /// Accelerator name or file.
     public var gpu: String?
+    /// Servers of this deployment behind a router, each on GPUs of its own.
+    public var replicas = 1
+    /// How the router chooses one.
+    public var router = RoutingPolicy.roundRobin
     /// Release whose rules apply.
     public var engineVersion = EngineVersion.latest
     /// Requests to send.
@@ -68,6 +72,9 @@ public struct Scenario: Sendable {
     public var exactSteps = false
     /// Reruns with other oracles that the training data allow, for bands; 0 for none.
     public var uncertaintyReruns = 0
+
+    /// More servers than any fleet, few enough to be simulated.
+    public static let mostReplicas = 1024
 
     /// A scenario that lacks a model and an accelerator.
     public init() {}
@@ -123,13 +130,19 @@ public struct Scenario: Sendable {
         if without.contains(.cudaGraphPadding) { facts.cudaGraphSizes = [] }
         let used = try without.isEmpty ? oracle : oracle.without(without, facts)
         try deployment.checkHostMemory(hostMemory)
-        let engines = resolved.layout.dataParallelSize
-        if engines > 1 && facts.experts > 0 {
+        let enginesPerReplica = resolved.layout.dataParallelSize
+        if enginesPerReplica > 1 && facts.experts > 0 {
             throw InvalidInput(
-                .usage, field: "--data-parallel-size", value: "\(engines)",
+                .usage, field: "--data-parallel-size", value: "\(enginesPerReplica)",
                 "is not modelled for mixture-of-experts models, whose engines step in lockstep", accepted: "1"
             )
         }
+        guard (1...Self.mostReplicas).contains(replicas), replicas * enginesPerReplica <= 1 << 16 else {
+            throw InvalidInput(
+                .usage, field: "--replicas", value: "\(replicas)", "is out of range",
+                accepted: "1 to \(Self.mostReplicas), and at most 65536 engines in all")
+        }
+        let engines = replicas * enginesPerReplica
         var configuration = SimulationConfiguration(
             scheduler: resolved.schedulerConfiguration(numBlocks: facts.kvBlocks + 1),
             oracle: try used.compile(for: facts))
@@ -138,6 +151,8 @@ public struct Scenario: Sendable {
         if configuration.scheduler.offload != nil { configuration.hostLink = deployment.hostLink(facts) }
         configuration.latency = latency
         configuration.engines = engines
+        configuration.replicas = replicas
+        configuration.router = router
         configuration.seed = seed
         configuration.horizon = horizon.map { Ticks(seconds: $0) } ?? .max
         configuration.metrics.percentiles = percentiles

@@ -11,6 +11,7 @@ struct Stepcast: ParsableCommand {
         version: stepcastVersion,
         subcommands: [
             SimulateCommand.self,
+            SweepCommand.self,
             ValidateCommand.self,
             AblateCommand.self,
             TrainCommand.self,

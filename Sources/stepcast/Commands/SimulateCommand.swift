@@ -68,6 +68,15 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "Reruns at the same time. (default: all cores)")
     var jobs: Int?
 
+    @Option(help: "Servers of this deployment behind a router, each on GPUs of its own.")
+    var replicas: Int?
+
+    @Option(
+        help:
+            "How the router chooses: round-robin, least-loaded, prefix-affinity or power-of-two-choices. (default: round-robin)"
+    )
+    var router: String?
+
     @Option(help: "Seed of every random stream.")
     var seed: UInt64?
 
@@ -90,8 +99,8 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "Seconds after which a client gives up.")
     var clientTimeout: Double?
 
-    @Option(help: "Percentiles to report, separated by commas.")
-    var metricPercentiles = "50,90,95,99"
+    @Option(help: "Percentiles to report, separated by commas. (default: 50,90,95,99)")
+    var metricPercentiles: String?
 
     @Flag(help: "Visit every request in every step; same results, slower.")
     var exactSteps = false
@@ -123,10 +132,11 @@ struct SimulateCommand: ParsableCommand {
     func run() throws {
         let shipped = try ShippedFiles.locate()
         var options = ReportOptions()
-        options.metricPercentiles = try percentiles()
         options.label = label
         if date { options.date = Self.timestamp() }
-        let prepared = try scenario().prepare(shipped: shipped)
+        let scenario = try scenario()
+        options.metricPercentiles = scenario.percentiles
+        let prepared = try scenario.prepare(shipped: shipped)
         for warning in prepared.requests.warnings { note("warning: \(warning)") }
         var result = try simulate(prepared)
         result.uncertainty = try RerunProgress.bands(of: prepared, jobs: jobs)
@@ -146,6 +156,8 @@ struct SimulateCommand: ParsableCommand {
         if engine.engineVersion != nil { scenario.engineVersion = try engine.version() }
         try load.apply(to: &scenario)
         scenario.oracle = oracle ?? scenario.oracle
+        scenario.replicas = replicas ?? scenario.replicas
+        if let router { scenario.router = try RoutingPolicy(parsing: router) }
         if let latency { scenario.latency = try LatencyMode(parsing: latency) }
         if let uncertainty { scenario.uncertaintyReruns = try RerunProgress.checked(uncertainty) }
         scenario.seed = seed ?? scenario.seed
@@ -158,7 +170,7 @@ struct SimulateCommand: ParsableCommand {
         }
         if let duration { scenario.horizon = try atLeastZero(duration, "--duration") }
         if let clientTimeout { scenario.clientTimeout = try atLeastZero(clientTimeout, "--client-timeout") }
-        scenario.percentiles = try percentiles()
+        if let metricPercentiles { scenario.percentiles = try percentiles(metricPercentiles) }
         if let hostMemory {
             scenario.hostMemory = try atLeastZero(hostMemory, "--host-memory") * 1_073_741_824
         }
@@ -174,7 +186,7 @@ struct SimulateCommand: ParsableCommand {
         return value
     }
 
-    private func percentiles() throws -> [Double] {
+    private func percentiles(_ metricPercentiles: String) throws -> [Double] {
         let parts = metricPercentiles.split(separator: ",", omittingEmptySubsequences: false)
         return try parts.map { part in
             guard let value = Double(part.trimmingCharacters(in: .whitespaces)), (0...100).contains(value)

@@ -150,6 +150,14 @@ public struct SweepRun: Sendable {
             .scenarioFile(configuration, rate: rate)
     }
 
+    /// The oracle that a scenario is run with.
+    func oracleName(of scenario: Scenario) throws -> String {
+        guard scenario.oracle == OracleCatalog.automatic, let gpu = scenario.gpu else {
+            return scenario.oracle
+        }
+        return inputs.oracleName(try inputs.accelerator(gpu))
+    }
+
     // MARK: Searches
 
     private func search(_ ledger: OutcomeLedger, _ runner: ConfigurationRunner) throws -> [SweepOutcome] {

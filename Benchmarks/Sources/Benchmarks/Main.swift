@@ -7,7 +7,7 @@
 /// Every benchmark; a new one is a file of its own and a line here.
 let benchmarks: [Benchmark] = [
     simulationBenchmark, prefixBenchmark, steadyDecodeBenchmark, metricsBenchmark, stepTraceBenchmark,
-    trainingBenchmark, oracleBenchmark,
+    trainingBenchmark, oracleBenchmark, sweepBenchmark,
 ]
 
 @main struct Main {

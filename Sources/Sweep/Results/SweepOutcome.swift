@@ -115,6 +115,7 @@ struct OutcomeMaker: Sendable {
             "completed": Double(metrics.completed), "failed": Double(metrics.failed),
             "duration": metrics.duration,
         ]
+        values["in_domain_share"] = result.inDomainShare
         if let goodput = metrics.requestGoodput {
             values["request_goodput"] = goodput
             values["request_goodput_per_gpu"] = goodput / gpus

@@ -117,7 +117,15 @@ extension SweepResults {
                 tied.prefix(12).map { "#\($0)" }.joined(separator: ", ") + (tied.count > 12 ? ", …" : "")
             text += "Within the noise of the runs \(tied.count) others are as good: \(shown)\n"
         }
-        text += "Intervals are those of sampling; the latency oracle's own error comes on top.\n"
+        text += "Intervals are those of sampling; the error of the latency oracle"
+        if let oracle = try? run.oracleName(of: run.scenarioFile(configuration(best)).scenario()) {
+            text += " (\(oracle)"
+            if let share = best.values["in_domain_share"] {
+                text += ", \(percentage(share)) of the steps inside its training data"
+            }
+            text += ")"
+        }
+        text += " comes on top.\n"
         if let command = try? serveCommand(of: best) {
             text += "\n" + command + "\n"
             if let scenario = try? run.scenarioFile(configuration(best)).scenario(), scenario.replicas > 1 {

@@ -55,7 +55,7 @@ public struct Metric: Hashable, Sendable, CustomStringConvertible {
         ("gpus_for_target_rate", false), ("mean_kv_cache_usage", false), ("max_kv_cache_usage", false),
         ("prefix_cache_hit_rate", true), ("num_preemptions", false), ("busy_share", true),
         ("mean_requests_running", true), ("mean_requests_waiting", false), ("completed", true),
-        ("failed", false), ("duration", false),
+        ("failed", false), ("duration", false), ("in_domain_share", true),
     ]
 
     /// Reads a name, with dashes or underscores.

@@ -75,7 +75,7 @@ let package = Package(
             name: "Validation",
             dependencies: [
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "LatencyOracle", "Simulation",
-                "Scenarios",
+                "Scenarios", "LinearAlgebra", "OracleTraining",
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -106,6 +106,13 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ReportsTests", dependencies: ["Reports", "Simulation", "ServingCore", "ByteStreams"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ValidationTests",
+            dependencies: [
+                "Validation", "Catalog", "LatencyOracle", "LinearAlgebra", "Reports", "Scenarios",
+                "ServingCore", "Simulation", "Workload",
+            ],
             swiftSettings: strict),
         .testTarget(name: "DocumentationTests", swiftSettings: strict),
         .testTarget(

@@ -70,8 +70,10 @@ public struct Scenario: Sendable {
     public init() {}
 
     /// Resolves names and flags, plans memory and loads what is to be sent.
+    /// - Parameter given: takes the place of the oracle that the scenario names.
     /// - Throws: `InvalidInput` for whatever is missing, unknown, or refused by vLLM.
-    public func prepare(shipped: ShippedFiles) throws -> PreparedScenario {
+    public func prepare(shipped: ShippedFiles, oracle given: StepTimeOracle? = nil) throws -> PreparedScenario
+    {
         guard let gpu else {
             throw InvalidInput(
                 .usage, field: "--gpu", "is missing", accepted: "a name that `stepcast gpus` lists, or a path"
@@ -80,7 +82,7 @@ public struct Scenario: Sendable {
         let deployment = try Deployment(engine, gpu: gpu, version: engineVersion, shipped: shipped)
         var stream = try requests(shipped: shipped)
         if let clientTimeout { stream.clientTimeout = Ticks(seconds: clientTimeout) }
-        let oracle = try OracleCatalog(shipped).oracle(oracle)
+        let oracle = try given ?? OracleCatalog(shipped).oracle(oracle)
         return try prepare(deployment: deployment, oracle: oracle, requests: stream)
     }
 

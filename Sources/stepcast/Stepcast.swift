@@ -11,7 +11,9 @@ struct Stepcast: ParsableCommand {
         version: stepcastVersion,
         subcommands: [
             SimulateCommand.self,
+            EstimateCommand.self,
             ValidateCommand.self,
+            CalibrateCommand.self,
             TrainCommand.self,
             EvaluateCommand.self,
             PredictCommand.self,

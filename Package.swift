@@ -119,6 +119,12 @@ let package = Package(
             name: "StepTracesTests", dependencies: ["StepTraces", "ByteStreams", "CZstd", "ServingCore"],
             swiftSettings: strict),
         .testTarget(
+            name: "SimulatedTraceTests",
+            dependencies: [
+                "Scenarios", "Simulation", "StepTraces", "LatencyOracle", "Catalog", "ServingCore",
+            ],
+            swiftSettings: strict),
+        .testTarget(
             name: "OracleTrainingTests",
             dependencies: [
                 "OracleTraining", "LinearAlgebra", "LatencyOracle", "ByteStreams", "StepTraces", "Catalog",

@@ -16,6 +16,18 @@ public struct OracleCatalog: Sendable {
             + shipped.files(in: "models/oracles", extensions: ["json"]).map { String($0.dropLast(5)) }
     }
 
+    /// What stands for the oracle that fits the accelerator.
+    public static let automatic = "auto"
+
+    /// Name of the oracle for an accelerator: the one that shares the beginning of its name, else `generic`, else
+    /// `roofline`.
+    public func name(forAccelerator accelerator: String) -> String {
+        let names = names
+        let fitting = names.filter { accelerator == $0 || accelerator.hasPrefix($0 + "-") }
+        if let best = fitting.max(by: { $0.count < $1.count }) { return best }
+        return names.contains("generic") ? "generic" : "roofline"
+    }
+
     /// The oracle of a name, or of a file.
     /// - Throws: `InvalidInput` for an unknown name and for a file that is no oracle.
     public func oracle(_ name: String) throws -> StepTimeOracle {

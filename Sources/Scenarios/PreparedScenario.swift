@@ -19,6 +19,8 @@ public struct PreparedScenario: Sendable {
     public var configuration: SimulationConfiguration
     /// The requests, from the first.
     public var requests: RequestStream
+    /// How far the oracle may be trusted for this deployment, a line each.
+    public var oracleNotes: [String]
 
     /// A run from the start.
     /// - Throws: `InvalidInput` if the first request cannot be drawn.
@@ -44,6 +46,7 @@ public struct PreparedScenario: Sendable {
         result.requestRate = scenario.loadRequest.requestRate
         result.burstiness = scenario.loadRequest.burstiness ?? 1
         result.oracle = scenario.oracle
+        result.oracleNotes = oracleNotes
         result.engine = [
             .init("tensor-parallel-size", String(engine.layout.tensorParallelSize)),
             .init("data-parallel-size", String(engine.layout.dataParallelSize)),

@@ -45,8 +45,8 @@ public struct Scenario: Sendable {
     public var loadRequest = LoadRequest()
     /// Seconds after sending at which a client gives up; nil for the load's own.
     public var clientTimeout: Double?
-    /// Name or file of the latency oracle.
-    public var oracle = "roofline"
+    /// Name or file of the latency oracle; `auto` takes the one for the accelerator.
+    public var oracle = OracleCatalog.automatic
     /// Which value of a step's distribution the clock takes.
     public var latency = LatencyMode.mean
     /// Seed of every random stream.
@@ -82,8 +82,18 @@ public struct Scenario: Sendable {
         let deployment = try Deployment(engine, gpu: gpu, version: engineVersion, shipped: shipped)
         var stream = try requests(shipped: shipped)
         if let clientTimeout { stream.clientTimeout = Ticks(seconds: clientTimeout) }
-        let oracle = try given ?? OracleCatalog(shipped).oracle(oracle)
-        return try prepare(deployment: deployment, oracle: oracle, requests: stream)
+        var named = self
+        let oracle: StepTimeOracle
+        if let given {
+            oracle = given
+        } else {
+            let catalog = OracleCatalog(shipped)
+            if named.oracle == OracleCatalog.automatic {
+                named.oracle = catalog.name(forAccelerator: deployment.accelerator.name)
+            }
+            oracle = try catalog.oracle(named.oracle)
+        }
+        return try named.prepare(deployment: deployment, oracle: oracle, requests: stream)
     }
 
     /// The requests from the first.
@@ -135,6 +145,6 @@ public struct Scenario: Sendable {
         configuration.checksDomain = true
         return PreparedScenario(
             scenario: self, deployment: deployment, facts: facts, oracle: oracle,
-            configuration: configuration, requests: requests)
+            configuration: configuration, requests: requests, oracleNotes: oracle.notes(for: facts))
     }
 }

@@ -120,5 +120,15 @@ struct `Defaults and refusals` {
             _ = try engine(#"qwen2.5-7b --kv-transfer-config '{"kv_connector":"OffloadingConnector"}'"#)
         }
         #expect(text.contains("cpu_bytes_to_use"))
+        #expect(try engine("qwen2.5-7b --kv-offloading-size 0").kvOffload == nil)
+    }
+
+    @Test(arguments: [
+        "--kv-offloading-size 2",
+        #"--kv-transfer-config '{"kv_connector":"OffloadingConnector","kv_connector_extra_config":{"cpu_bytes_to_use":5000}}'"#,
+    ])
+    func `KV offload without prefix caching is refused`(flag: String) {
+        let text = message { _ = try engine("qwen2.5-7b --no-enable-prefix-caching \(flag)") }
+        #expect(text.contains(flag.prefix { $0 != " " }) && text.contains("needs prefix caching"))
     }
 }

@@ -26,7 +26,8 @@ import Testing
         var options = RunComparison.Options()
         options.uncertaintyReruns = 10
         let comparison = try RunComparison(
-            MeasuredRun(entry, folder: folder.path), base: Scenario(), shipped: shipped, options: options)
+            MeasuredRun(entry, folder: folder.path), base: smallScenario(), shipped: shipped, options: options
+        )
         for name in ["mean_ttft_ms", "p99_ttft_ms", "mean_tpot_ms", "p50_e2el_ms", "request_throughput"] {
             let metric = try #require(comparison.metric(name))
             #expect(try #require(metric.ape) < 1e-6)
@@ -37,7 +38,8 @@ import Testing
         #expect(blocks.measured == 20_000 && blocks.predicted > 25_000)
         options.part = .requests
         let half = try RunComparison(
-            MeasuredRun(entry, folder: folder.path), base: Scenario(), shipped: shipped, options: options)
+            MeasuredRun(entry, folder: folder.path), base: smallScenario(), shipped: shipped, options: options
+        )
         #expect(try #require(half.metric("mean_e2el_ms")?.ape) < 1e-6)
         #expect(half.metric("mean_e2el_ms")?.measured != comparison.metric("mean_e2el_ms")?.measured)
     }

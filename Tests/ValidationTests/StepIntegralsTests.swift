@@ -47,6 +47,16 @@ import Testing
         #expect(between(steps, 70, 90).idle > 19e-9)
     }
 
+    @Test func `a delivery belongs to the end of the step before it`() {
+        let steps = [step(0, 10, running: 1), step(10, 30, running: 2)]
+        for (time, expected) in [(12, 10), (29, 10), (30, 30), (41, 30)] as [(Ticks, Ticks)] {
+            let sums = StepIntegrals(
+                steps, moments: [.init(time: time, engine: 0, isDelivery: true)], features: features)
+            #expect(sums.times == [expected] && sums.idle[0] == 0)
+            #expect(sums.sums[0] == (expected == 10 ? 1 : 2))
+        }
+    }
+
     @Test func `engines do not mix`() {
         let steps = [step(0, 10, running: 1), step(0, 10, running: 100, engine: 1), step(10, 20, running: 1)]
         #expect(between(steps, 0, 20).0 == [2, 2])

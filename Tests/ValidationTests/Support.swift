@@ -33,6 +33,7 @@ final class TemporaryFolder {
 /// A deployment small enough to simulate in a debug build.
 func smallScenario(requests: Int = 300, rate: Double = 6) -> Scenario {
     var scenario = Scenario()
+    scenario.oracle = "roofline"
     scenario.engine.model = "llama-3.1-8b"
     scenario.gpu = "h100-sxm"
     scenario.loadRequest.requestRate = rate

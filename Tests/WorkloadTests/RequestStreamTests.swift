@@ -189,7 +189,7 @@ import Testing
         let names: [SegmentID] = [
             SegmentNames.sharedPrefix(class: 0, group: 5), SegmentNames.question(class: 0, number: 5),
             SegmentNames.userText(conversation: 0, turn: 5), SegmentNames.output(conversation: 0, turn: 5),
-            SegmentNames.traceBlock(5), SegmentNames.tracePrompt(tokens: 5),
+            SegmentNames.traceBlock(5), SegmentNames.tracePrompt(5),
             SegmentNames.sharedPrefix(class: 1, group: 5), SegmentNames.question(class: 1, number: 5),
             SegmentNames.userText(conversation: 1, turn: 5), SegmentNames.output(conversation: 1, turn: 5),
             SegmentNames.userText(conversation: (1 << 43) - 1, turn: 65_535),

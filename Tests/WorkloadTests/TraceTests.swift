@@ -74,13 +74,15 @@ struct PublicTraceTests {
         #expect(abs(prompts - prompt) < 0.01)
         #expect(abs(outputs - output) < (name.hasPrefix("llama") ? 2 : 0.01))
         for request in all.prefix(100) {
-            #expect(
-                request.sharedSegments == [
-                    PromptSegment(
-                        segment: SegmentNames.tracePrompt(tokens: request.promptTokens),
-                        tokens: request.promptTokens)
-                ])
+            #expect(request.sharedSegments.map(\.tokens) == [request.promptTokens])
         }
+        // A hundred prompts in turn, a few of them equally long; the unique ones are told apart by length alone.
+        guard !name.hasPrefix("qwen") else { return }
+        #expect(Set(all.prefix(100).map { $0.sharedSegments[0].segment }).count == 100)
+        let first = all[..<100].map { $0.sharedSegments[0].segment }
+        let later = all[5000..<5100].map { $0.sharedSegments[0].segment }
+        #expect(zip(first, later).count { $0 == $1 } >= 95)
+        #expect(Set(all.map { $0.sharedSegments[0].segment }).count <= 110)
     }
 
     @Test func `all measured runs can be read, those with failures too`() throws {

@@ -145,8 +145,8 @@ extension EngineConfiguration {
         case "disable_sliding_window": disableSlidingWindow = try setter.bool()
         case "kv_offloading_size":
             let value = try setter.number()
-            guard value > 0, value <= 1e9 else {
-                throw setter.error("is not a size in GiB", accepted: "more than 0")
+            guard value >= 0, value <= 1e9 else {
+                throw setter.error("is not a size in GiB", accepted: "0 (no offload) to 1000000000")
             }
             kvOffloadingSize = value
         case "kv_transfer_config": kvTransferConfig = try setter.object()

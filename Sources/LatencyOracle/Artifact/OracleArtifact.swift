@@ -78,15 +78,22 @@ public struct AffineLatency: Codable, Equatable, Sendable {
     public var constant: Double
     /// Seconds per prompt token (arrival) or output token (post).
     public var perToken: Double
+    /// Seconds per running request: the API server handles the outputs of a step one after another, those of the
+    /// request that joined last at the end. Only of `post`, and only for first tokens.
+    public var perRunningRequest: Double?
     /// Spread of a single observation.
     public var noise: NoiseModel?
     /// How far whole deployments deviate: standard deviation of the logarithm of a factor; nil for not at all.
     public var discrepancy: Double?
 
     /// A latency without noise.
-    public init(constant: Double, perToken: Double, noise: NoiseModel? = nil, discrepancy: Double? = nil) {
+    public init(
+        constant: Double, perToken: Double, perRunningRequest: Double? = nil, noise: NoiseModel? = nil,
+        discrepancy: Double? = nil
+    ) {
         self.constant = constant
         self.perToken = perToken
+        self.perRunningRequest = perRunningRequest
         self.noise = noise
         self.discrepancy = discrepancy
     }
@@ -96,6 +103,7 @@ public struct AffineLatency: Codable, Equatable, Sendable {
         var result = self
         result.constant *= factor
         result.perToken *= factor
+        result.perRunningRequest = perRunningRequest.map { $0 * factor }
         if noise?.relative == false, noise?.family != .logNormal { result.noise?.scale *= factor }
         return result
     }
@@ -103,6 +111,7 @@ public struct AffineLatency: Codable, Equatable, Sendable {
     enum CodingKeys: String, CodingKey {
         case constant, noise, discrepancy
         case perToken = "per_token"
+        case perRunningRequest = "per_running_request"
     }
 }
 

@@ -16,6 +16,7 @@ extension OracleArtifact {
             guard let latency else { continue }
             try check.nonnegative(latency.constant, "\(name).constant")
             try check.finite([latency.perToken], "\(name).per_token")
+            try check.nonnegative(latency.perRunningRequest ?? 0, "\(name).per_running_request")
             try check.noise(latency.noise, "\(name).noise")
             try check.nonnegative(latency.discrepancy ?? 0, "\(name).discrepancy")
         }

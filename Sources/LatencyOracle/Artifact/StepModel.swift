@@ -110,6 +110,8 @@ public struct StepModel: Codable, Equatable, Sendable {
     public var minimumSeconds: Double?
     /// Models of their own for some deployments; the rest of this one serves all others.
     public var specialised: [ScopedStepModel]?
+    /// What it was learned from, in a clause.
+    public var basis: String?
 
     /// A model of coefficients.
     public init(
@@ -125,7 +127,7 @@ public struct StepModel: Codable, Equatable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case kind, link, coefficients, posterior, noise, quantiles, ensemble, domain, discrepancy, calibration
-        case dropped, specialised
+        case dropped, specialised, basis
         case featureSet = "feature_set"
         case minimumSeconds = "minimum_seconds"
     }

@@ -153,17 +153,20 @@ public struct CompiledOracle: Sendable {
     /// The same with noise.
     @inlinable
     public func arrivalSeconds(promptTokens: Int, uniform: Double) -> Double {
-        arrival.sampled(promptTokens, uniform)
+        arrival.sampled(promptTokens, 0, uniform)
     }
 
-    /// Mean time from a request's last step to its client, seconds.
+    /// Mean time from a step of a request to its client, seconds.
+    /// - Parameter requestsAhead: requests whose outputs of the same step the API server handles first.
     @inlinable
-    public func postSeconds(outputTokens: Int) -> Double { post.mean(outputTokens) }
+    public func postSeconds(outputTokens: Int, requestsAhead: Int = 0) -> Double {
+        post.mean(outputTokens, requestsAhead)
+    }
 
     /// The same with noise.
     @inlinable
-    public func postSeconds(outputTokens: Int, uniform: Double) -> Double {
-        post.sampled(outputTokens, uniform)
+    public func postSeconds(outputTokens: Int, requestsAhead: Int = 0, uniform: Double) -> Double {
+        post.sampled(outputTokens, requestsAhead, uniform)
     }
 }
 
@@ -172,6 +175,7 @@ public struct CompiledOracle: Sendable {
 struct CompiledAffineLatency: Sendable {
     @usableFromInline let constant: Double
     @usableFromInline let perToken: Double
+    @usableFromInline let perRequest: Double
     @usableFromInline let absoluteScale: Double
     @usableFromInline let relativeScale: Double
     @usableFromInline let logScale: Double
@@ -180,6 +184,7 @@ struct CompiledAffineLatency: Sendable {
     init(_ latency: AffineLatency?) {
         constant = latency?.constant ?? 0
         perToken = latency?.perToken ?? 0
+        perRequest = latency?.perRunningRequest ?? 0
         let scale = latency?.noise?.scale ?? 0
         let family = latency?.noise?.family ?? .gaussian
         let relative = latency?.noise?.relative ?? false
@@ -194,12 +199,14 @@ struct CompiledAffineLatency: Sendable {
     }
 
     @inlinable
-    func mean(_ tokens: Int) -> Double { max(0, constant + perToken * Double(tokens)) }
+    func mean(_ tokens: Int, _ requests: Int = 0) -> Double {
+        max(0, constant + perToken * Double(tokens) + perRequest * Double(requests))
+    }
 
     /// Log-normal noise keeps the mean: the median lies exp(scale^2 / 2) below it.
     @inlinable
-    func sampled(_ tokens: Int, _ uniform: Double) -> Double {
-        let mean = mean(tokens)
+    func sampled(_ tokens: Int, _ requests: Int = 0, _ uniform: Double) -> Double {
+        let mean = mean(tokens, requests)
         let score = noise.score(uniform)
         if logScale > 0 {
             return mean * NormalDistribution.exponential(logScale * score - 0.5 * logScale * logScale)

@@ -20,6 +20,9 @@ public struct StepTimeTrainer: Sendable {
     /// - Throws: `InvalidInput` for too few rows, a constant target, or a model that no rows determine.
     public func fit(_ data: StepDataSet, rows: [Int]) throws -> StepModel {
         var options = options
+        if options.method == .hierarchical {
+            return try HierarchicalTrainer(options).fit(data, rows: rows)
+        }
         if options.method != .ard { return try QuantileStepTrainer(options).fit(data, rows: rows).model }
         if options.likelihood == .auto { options.likelihood = try chooseLikelihood(data, rows: rows).best }
         let pooled = try fitOne(data, rows: rows, options, name: "all rows")

@@ -34,6 +34,9 @@ public struct TrainingOptions: Sendable {
         /// Quantile models of specialists, or one model with the configuration's embedding, whichever does better on
         /// configurations left out.
         case ensemble
+        /// Non-negative efficiency factors in layers: all accelerators, one, one in one weight format; experts, the host's
+        /// time and measured deployments on top.
+        case hierarchical
     }
 
     /// What sort of model is fitted.
@@ -64,6 +67,8 @@ public struct TrainingOptions: Sendable {
     public var without: [String] = []
     /// Learn how whole configurations deviate; needs three or more, and a fit for each of up to eight parts of them.
     public var discrepancy = true
+    /// What the hierarchical method learns from besides the rows.
+    public var evidence = HierarchyEvidence()
     /// Everything as the design writes it: absolute errors, normal noise, MacKay updates, clips and threshold.
     public var asWritten = false
 

@@ -75,7 +75,8 @@ public struct TrainingRun: Sendable {
             if scatter.isEmpty { scatter = steps }
         }
         let rows = Array(0..<data.count)
-        let quantiles = options.method == .ard ? nil : try QuantileStepTrainer(options).fit(data, rows: rows)
+        let hasQuantiles = options.method == .quantile || options.method == .ensemble
+        let quantiles = !hasQuantiles ? nil : try QuantileStepTrainer(options).fit(data, rows: rows)
         let model = try quantiles?.model ?? trainer.fit(data, rows: rows)
         let report = TrainingReport(
             data: .init(data), method: methodName(options), likelihoods: likelihoods, validation: tables,
@@ -128,6 +129,11 @@ public struct TrainingRun: Sendable {
     func methodName(_ options: TrainingOptions) -> String {
         switch options.method {
         case .ard: break
+        case .hierarchical:
+            let measured =
+                options.evidence.measured.map { ", host time from \($0.count) measured steps" } ?? ""
+            return "non-negative efficiency factors by accelerator and weight format, relative errors, "
+                + "Student's t likelihood\(measured)"
         case .quantile: return "quantile regression, one model, features \(options.features.name)"
         case .ensemble:
             return options.asWritten

@@ -19,10 +19,6 @@ struct LoadProfile: Sendable {
         var decodeSteps = 0.0
         var decodeContext = 0.0
         var prefillPairs = 0.0
-
-        /// Arrivals a second that a request of the piece sees beside itself; unbiased although busy pieces have more
-        /// requests that look.
-        var rate: Double { seconds > 0 ? (requests - 1) / seconds : .infinity }
     }
 
     /// From the first arrival to the last, seconds.
@@ -33,7 +29,7 @@ struct LoadProfile: Sendable {
     private(set) var hasFollowUps = false
 
     /// Pieces of a long load are longer than asked for: an estimate has to be quick.
-    private static let mostPieces = 600
+    private static let mostPieces = 2000
     /// Requests looked at; of a longer load the first ones.
     private static let limit = 1_000_000
     /// What a generated token is taken to last where the next turn of a conversation waits for it.

@@ -287,7 +287,9 @@ struct EngineDriver {
     private mutating func deliver(_ output: Scheduler.Output, at time: Ticks, _ context: inout RunContext) {
         let slot = Int(output.slot)
         if output.isFirstToken {
-            live[slot].record.firstToken = time + context.postTime(outputTokens: 1)
+            // A step's outputs come in the order of the running list, whose end this request has just joined.
+            let ahead = max(0, core.scheduler.runningCount - 1)
+            live[slot].record.firstToken = time + context.postTime(outputTokens: 1, requestsAhead: ahead)
         }
         guard output.isFinished else { return }
         var record = live[slot].record

@@ -56,12 +56,13 @@ struct RunContext {
                 : oracle.arrivalSeconds(promptTokens: promptTokens))
     }
 
-    /// Time from the end of a step to the client.
-    mutating func postTime(outputTokens: Int) -> Ticks {
+    /// Time from the end of a step to the client, behind the outputs of other requests.
+    mutating func postTime(outputTokens: Int, requestsAhead: Int = 0) -> Ticks {
         Ticks(
             seconds: samples
-                ? oracle.postSeconds(outputTokens: outputTokens, uniform: postNoise.uniform())
-                : oracle.postSeconds(outputTokens: outputTokens))
+                ? oracle.postSeconds(
+                    outputTokens: outputTokens, requestsAhead: requestsAhead, uniform: postNoise.uniform())
+                : oracle.postSeconds(outputTokens: outputTokens, requestsAhead: requestsAhead))
     }
 
     mutating func track(_ handle: RequestHandle, engine: Int, sent: Ticks) {

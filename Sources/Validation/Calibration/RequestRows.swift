@@ -43,15 +43,18 @@ struct RequestRows {
         for record in both {
             let (arrival, post) = outside(record)
             moments.append(.init(time: record.sent + arrival, engine: record.engine))
-            moments.append(.init(time: record.firstToken - post, engine: record.engine))
-            moments.append(.init(time: record.finished - post, engine: record.engine))
+            moments.append(.init(time: record.firstToken - post, engine: record.engine, isDelivery: true))
+            moments.append(.init(time: record.finished - post, engine: record.engine, isDelivery: true))
         }
         let integrals = StepIntegrals(steps, moments: moments, features: evaluator)
         var row = [Double](repeating: 0, count: columns)
         for (place, record) in both.enumerated() {
             let truth = measured[record.index]
-            let (arrival, post) = outside(record)
+            let arrival = outside(record).arrival
             let first = 3 * place
+            // What the way back took, requests ahead included, is what lies behind the step.
+            let firstBack = record.firstToken - integrals.times[first + 1]
+            let lastBack = record.finished - integrals.times[first + 2]
             func append(
                 _ from: Int, _ to: Int, _ measured: Ticks, _ simulated: Ticks, _ outside: Ticks, _ kind: Int
             ) {
@@ -67,11 +70,11 @@ struct RequestRows {
                 self.kind.append(kind)
             }
             append(
-                first, first + 1, truth.timeToFirstToken, record.timeToFirstToken, arrival + post, 0)
+                first, first + 1, truth.timeToFirstToken, record.timeToFirstToken, arrival + firstBack, 0)
             guard record.outputTokens > 1, truth.outputTokens > 1 else { continue }
             append(
                 first + 1, first + 2, truth.finished - truth.firstToken, record.finished - record.firstToken,
-                0, 1)
+                lastBack - firstBack, 1)
         }
     }
 

@@ -37,6 +37,6 @@ enum SegmentNames {
     /// A hashed block of a trace, by its number among the trace's distinct hashes.
     static func traceBlock(_ number: Int32) -> SegmentID { name(.traceBlock, Int64(number)) }
 
-    /// The one prompt of a trace that has this many tokens.
-    static func tracePrompt(tokens: Int) -> SegmentID { name(.tracePrompt, Int64(tokens)) }
+    /// A prompt of a trace whose prompts recur, by its number.
+    static func tracePrompt(_ number: Int32) -> SegmentID { name(.tracePrompt, Int64(number)) }
 }

@@ -43,8 +43,8 @@ public struct RequestTrace: Sendable {
     var blockTokens = 0
     /// Different hashes.
     var distinctBlocks = 0
-    /// Whether prompts of equal length are the same prompt.
-    var equalLengthsShare = false
+    /// Which prompt each request sent, where the same ones recur; empty where they don't.
+    var promptNumbers: [Int32] = []
 
     init(format: Format, source: String) {
         self.format = format
@@ -91,9 +91,9 @@ public struct RequestTrace: Sendable {
         request.outputSegment = nil
         request.session = -1
         if !request.sharedSegments.isEmpty { request.sharedSegments.removeAll(keepingCapacity: true) }
-        if equalLengthsShare {
+        if !promptNumbers.isEmpty {
             request.sharedSegments.append(
-                PromptSegment(segment: SegmentNames.tracePrompt(tokens: prompt), tokens: prompt))
+                PromptSegment(segment: SegmentNames.tracePrompt(promptNumbers[index]), tokens: prompt))
         } else if !blockStarts.isEmpty {
             var left = prompt
             for position in blockStarts[index]..<blockStarts[index + 1] {
@@ -113,7 +113,8 @@ public struct TraceOptions: Equatable, Sendable {
     public var limit: Int?
     /// Send faster by this factor: arrival times are divided by it.
     public var rateScale = 1.0
-    /// Requests with equally long prompts sent the same prompt.
+    /// The same prompts recur, whole: equally long ones at the distance at which lengths recur, or any equally long ones
+    /// where there is no such distance.
     public var equalLengthsShare = false
     /// What the server was told to generate. Recorded output lengths below 0.9 times the median of the run are
     /// replaced by this: clients that re-tokenise text lose tokens.

@@ -68,7 +68,9 @@ struct TraceBuilder {
             }
             trace.arrivals[index] = scaled
         }
-        trace.equalLengthsShare = options.equalLengthsShare
+        if options.equalLengthsShare {
+            trace.promptNumbers = RecurringPrompts.numbers(lengths: trace.promptTokens)
+        }
         trace.maxConcurrency = options.maxConcurrency
         trace.clientTimeout = options.clientTimeout.map { Ticks(seconds: $0) }
         return trace

@@ -27,8 +27,11 @@ struct CalibrateCommand: ParsableCommand {
     @Argument(help: "Folder with index.json and the runs.", completion: .directory)
     var runsDir: String
 
-    @Option(help: "Latency oracle to start from: a name that `stepcast oracles` lists, or a file.")
-    var oracle = "roofline"
+    @Option(
+        help:
+            "Latency oracle to start from: a name that `stepcast oracles` lists, or a file; auto is the accelerator's own."
+    )
+    var oracle = OracleCatalog.automatic
 
     @Option(help: "Only runs whose name contains this.")
     var only: String?
@@ -70,8 +73,8 @@ struct CalibrateCommand: ParsableCommand {
         }.map { try MeasuredRun($0, folder: runsDir) }
         guard !runs.isEmpty else { throw InvalidInput(.noSuchInput, source: runsDir, "holds no such run") }
         var base = Scenario()
-        base.oracle = oracle
-        let prior = try OracleCatalog(shipped).oracle(oracle)
+        base.oracle = try priorName(runs, shipped)
+        let prior = try OracleCatalog(shipped).oracle(base.oracle)
         var outcome: RequestCalibration.Outcome
         do {
             outcome = try calibration.run(runs, base: base, prior: prior, shipped: shipped)
@@ -90,6 +93,27 @@ struct CalibrateCommand: ParsableCommand {
             Array("# \(outcome.artifact.name)\n\n\(outcome.artifact.summary).\n\n```text\n\(text)```\n".utf8))
         if let report { try calibrationJSON(outcome, holdout: calibration.holdout).write(to: report) }
         print(text, terminator: "")
+    }
+}
+
+extension CalibrateCommand {
+    /// The oracle to start from: one for all runs.
+    private func priorName(_ runs: [MeasuredRun], _ shipped: ShippedFiles) throws -> String {
+        guard oracle == OracleCatalog.automatic else { return oracle }
+        let accelerators = try AcceleratorCatalog(shipped)
+        let names = Set(
+            try runs.map { run in
+                OracleCatalog(shipped).name(
+                    forAccelerator: try accelerators.accelerator(run.entry.gpu).name)
+            }
+        ).sorted()
+        guard names.count == 1 else {
+            throw InvalidInput(
+                .usage, field: "--oracle", value: oracle,
+                "stands for several oracles here (\(names.joined(separator: ", ")))",
+                accepted: "one of them, or --only for the runs on one accelerator")
+        }
+        return names[0]
     }
 }
 

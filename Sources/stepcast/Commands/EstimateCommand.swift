@@ -12,9 +12,9 @@ struct EstimateCommand: ParsableCommand {
         commandName: "estimate",
         abstract: "Say what mean latencies to expect, in closed form, without simulating.",
         discussion: """
-            Takes the flags of `stepcast simulate`. The load is cut into pieces about as long as a request lives, a \
-            minute at most; each is a steady state in which the batch and the step time balance (Little's law); what \
-            a piece cannot serve waits for the next. The wait for the \
+            Takes the flags of `stepcast simulate`. Requests flow through the engine like a fluid, in pieces short \
+            beside a request's life: the batch grows and ebbs with the load, its steps take what the oracle says, and \
+            Little's law turns what is in the system into times. The wait for the \
             scheduler is the oracle's alpha.queue, or the rest of the running step where it has none. Percentiles, \
             preemption and cache eviction need a simulation. With --compare it is run as well and the estimate's \
             error against it is shown; docs/uncertainty.md has that error for many loads.

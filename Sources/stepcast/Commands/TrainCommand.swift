@@ -4,7 +4,9 @@ import Catalog
 import Foundation
 import LatencyOracle
 import OracleTraining
+import Scenarios
 import ServingCore
+import Validation
 
 /// `stepcast train`: an oracle from traces.
 struct TrainCommand: ParsableCommand {
@@ -16,7 +18,7 @@ struct TrainCommand: ParsableCommand {
 
     @Option(
         help:
-            "ard: sparse Bayesian regression; quantile: P10, P50 and P90 without a distribution; ensemble: quantiles of specialists."
+            "ard: sparse Bayesian regression; quantile: P10, P50 and P90 without a distribution; ensemble: quantiles of specialists; hierarchical: non-negative efficiency factors of kernels by accelerator and weight format."
     )
     var method = "ard"
 
@@ -56,6 +58,25 @@ struct TrainCommand: ParsableCommand {
             "Models of their own per accelerator or per configuration, beside the one of all rows: none, accelerator, configuration."
     )
     var specialise = "none"
+
+    @Option(
+        parsing: .upToNextOption,
+        help:
+            "Of hierarchical: steps measured on real engines, where --traces holds times of kernels alone. What they take beyond is the host's."
+    )
+    var measured: [String] = []
+
+    @Option(
+        help:
+            "Of hierarchical: the accelerator that the oracle is for; rows of others inform it only. (default: all)"
+    )
+    var accelerator: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Folder of measured runs (index.json and a row per request) to learn the API server's time from.",
+            valueName: "dir"))
+    var runs: String?
 
     @Option(help: "Share of each run's time, at its end, that is held out for validation.")
     var holdout = 0.3
@@ -105,7 +126,9 @@ struct TrainCommand: ParsableCommand {
         run.timeBlocks = max(0, timeBlocks)
         run.leaveOneOut = try leaveOut.map { try choice($0, "--leave-out") }
         let shipped = try ShippedFiles.locate()
-        let data = try input.read(shipped)
+        var data = try input.read(shipped)
+        if options.method == .hierarchical { try addEvidence(&options, &data, shipped) }
+        run.options = options
         var outcome = try run.run(data)
         let alpha = try input.readJourneys(shipped).map { AlphaTrainer().fit($0.rows, facts: $0.facts) }
         outcome.report.alpha = alpha?.notes
@@ -116,10 +139,11 @@ struct TrainCommand: ParsableCommand {
         artifact.arrival = alpha?.arrival
         artifact.queue = alpha?.queue
         artifact.post = alpha?.post
+        if let runs { try addServingTime(&artifact, &outcome.report, runs, shipped) }
         artifact.provenance = .init(
             dataHash: outcome.report.data.hash, rows: data.count,
             configurations: outcome.report.data.configurations.map(\.name), method: outcome.report.method,
-            sources: input.traces.map(fileName))
+            sources: (input.traces + measured + (runs.map { [$0] } ?? [])).map(fileName))
         try writeFile(output, try artifact.json())
         try writeFile(stem(output) + ".md", Array(ModelCard.markdown(artifact, outcome.report).utf8))
         if let report {
@@ -129,6 +153,57 @@ struct TrainCommand: ParsableCommand {
             try writeFile(base + "-calibration.svg", Array(CalibrationPlot.svg(outcome.scatter).utf8))
         }
         print(ReportTables.text(outcome.report))
+    }
+
+    /// Learns the time of the API server from runs that were not overloaded, of models not left out.
+    private func addServingTime(
+        _ artifact: inout OracleArtifact, _ report: inout TrainingReport, _ folder: String,
+        _ shipped: ShippedFiles
+    ) throws {
+        let oracle = try StepTimeOracle(artifact: artifact)
+        let catalog = ModelCatalog(shipped)
+        var samples: [(seconds: [Double], requestsAhead: [Double])] = []
+        var names: [String] = []
+        for entry in try MeasuredRunEntry.read(folder: folder) where !entry.overloaded {
+            let model = try catalog.architecture(entry.model).name
+            if input.exclude.contains(where: { model.contains($0) || entry.model.contains($0) }) { continue }
+            let found = try ServingTimeSamples(
+                MeasuredRun(entry, folder: folder), base: Scenario(), oracle: oracle, shipped: shipped)
+            guard !found.seconds.isEmpty else { continue }
+            samples.append((found.seconds, found.requestsAhead))
+            names.append(entry.name)
+        }
+        guard let fit = ServingTimeFit.fit(samples) else { return }
+        artifact.arrival = fit.arrival
+        artifact.post = fit.post
+        let fixed = (fit.arrival.constant + fit.post.constant) * 1000
+        let each = (fit.post.perRunningRequest ?? 0) * 1e6
+        report.alpha =
+            (report.alpha ?? []) + [
+                "API server: \(fixed) ms and \(each) us per request running, from first tokens of \(names.joined(separator: ", "))"
+            ]
+    }
+
+    /// Sets apart what the hierarchical method learns from besides the rows it is for.
+    private func addEvidence(
+        _ options: inout TrainingOptions, _ data: inout StepDataSet, _ shipped: ShippedFiles
+    ) throws {
+        if !measured.isEmpty {
+            options.evidence.measured = try TraceInputOptions.read(
+                measured, shipped, model: input.model, gpu: input.gpu,
+                tensorParallelSize: input.tensorParallelSize, exclude: input.exclude)
+        }
+        guard let accelerator else { return }
+        let names = data.groups.map(\.facts.acceleratorName)
+        let own = (0..<data.count).filter { names[data.group[$0]] == accelerator }
+        guard !own.isEmpty else {
+            throw InvalidInput(
+                .usage, field: "--accelerator", value: accelerator, "has no rows",
+                accepted: Set(names).sorted().joined(separator: ", "))
+        }
+        options.evidence.others = data.selecting(
+            (0..<data.count).filter { names[data.group[$0]] != accelerator })
+        data = data.selecting(own)
     }
 
     private func degreesOfFreedom() throws -> Double? {

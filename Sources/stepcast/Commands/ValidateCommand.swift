@@ -32,7 +32,10 @@ struct ValidateCommand: ParsableCommand {
     @Option(help: "Scenario of a result file: the deployment, and the load if the result doesn't say.")
     var scenario: String?
 
-    @Option(help: "Latency oracle: a name that `stepcast oracles` lists, or a file. (default: roofline)")
+    @Option(
+        help:
+            "Latency oracle: a name that `stepcast oracles` lists, or a file. (default: the accelerator's own)"
+    )
     var oracle: String?
 
     @Option(help: "What a step takes: mean, median, a percentile such as p90, or sample. (default: mean)")
@@ -84,7 +87,8 @@ struct ValidateCommand: ParsableCommand {
         options.part = try holdout.map { try choice($0, "--holdout") }
         options.isCancelled = { Interruption.isPending }
         let (given, start) = (options, base)
-        let loaded = try OracleCatalog(shipped).oracle(base.oracle)
+        let isAutomatic = base.oracle == OracleCatalog.automatic
+        let loaded = isAutomatic ? nil : try OracleCatalog(shipped).oracle(base.oracle)
         let entries = try MeasuredRunEntry.read(folder: runsDir).filter { entry in
             only.map { entry.name.contains($0) } ?? true
         }

@@ -116,7 +116,10 @@ struct EngineOptions: ParsableArguments {
     @Option(help: "balanced, interactivity or throughput.")
     var performanceMode: String?
 
-    @Option(help: "GiB of CPU memory, over all tensor-parallel ranks, as a second tier of the KV cache.")
+    @Option(
+        help:
+            "GiB of CPU memory, over all tensor-parallel ranks, as a second tier of the KV cache; 0 for none."
+    )
     var kvOffloadingSize: String?
 
     @Option(help: "JSON of an OffloadingConnector.")

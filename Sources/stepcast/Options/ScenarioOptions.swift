@@ -17,7 +17,10 @@ struct ScenarioOptions: ParsableArguments {
         help: ArgumentHelp("Set a value of the scenario; may be repeated.", valueName: "path=value"))
     var assignments: [String] = []
 
-    @Option(help: "Latency oracle: a name that `stepcast oracles` lists, or a file. (default: roofline)")
+    @Option(
+        help:
+            "Latency oracle: a name that `stepcast oracles` lists, or a file. (default: the accelerator's own)"
+    )
     var oracle: String?
 
     @Option(help: "Seed of every random stream.")

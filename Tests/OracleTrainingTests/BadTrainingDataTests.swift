@@ -1,0 +1,72 @@
+import Catalog
+import Foundation
+import LatencyOracle
+import OracleTraining
+import ServingCore
+import StepTraces
+import Testing
+
+@Suite struct `Bad training data` {
+    private let trainer = StepTimeTrainer(TrainingOptions())
+
+    @Test func `rows that are not finite or not above 0 are counted, dropped and named`() {
+        var data = StepDataSet(groups: [.init(name: "g", facts: SimulatedSteps.facts)])
+        var stream = RandomStream(seed: 1, purpose: "bad")
+        let state = SimulatedSteps.state(&stream)
+        for seconds in [.nan, .infinity, -1, 0, 0.01] {
+            data.append(state, seconds: seconds, group: 0, run: 0)
+        }
+        var broken = state
+        broken.prefillAttentionPairs = .nan
+        data.append(broken, seconds: 0.01, group: 0, run: 0)
+        #expect(data.count == 1)
+        #expect(data.dropped.map(\.rows) == [2, 2, 1])
+    }
+
+    @Test func `a constant target is refused`() throws {
+        let data = try SimulatedSteps.data(rows: 50, seed: 2).mapSeconds { _, _ in 0.01 }
+        let error = #expect(throws: InvalidInput.self) { try trainer.fit(data, rows: Array(0..<50)) }
+        #expect(error?.description.contains("same in all 50 rows") == true)
+    }
+
+    @Test func `too few rows are refused and fewer rows than features are not`() throws {
+        let data = try SimulatedSteps.data(rows: 12, seed: 3)
+        #expect(throws: InvalidInput.self) { try trainer.fit(data, rows: [0, 1]) }
+        let model = try trainer.fit(data, rows: Array(0..<12))
+        #expect(model.coefficients.allSatisfy { $0.value.isFinite })
+    }
+
+    @Test func `runs of one deployment in seconds and in milliseconds are refused as mixed units`() throws {
+        let folder = FileManager.default.temporaryDirectory.path() + "stepcast-tests-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let data = try SimulatedSteps.data(rows: 40, seed: 5)
+        let paths = [("seconds", 1.0), ("again", 1.1), ("milliseconds", 1000)].map { name, factor in
+            (path: "\(folder)/\(name).jsonl", factor)
+        }
+        for (path, factor) in paths {
+            var writer = try NativeStepTraceWriter(path: path, facts: SimulatedSteps.facts)
+            for (state, seconds) in zip(data.states, data.seconds) {
+                writer.append(start: -1, end: -1, state: state, seconds: seconds * factor)
+            }
+            try writer.finish()
+        }
+        let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().path()
+        let resolution = try DeploymentResolution(ShippedFiles(home: package))
+        let both = try StepDataSet(
+            reading: StepTraceReader(paths: paths.prefix(2).map(\.path)), resolution: resolution)
+        #expect(both.count == 80)
+        let error = #expect(throws: InvalidInput.self) {
+            try StepDataSet(reading: StepTraceReader(paths: paths.map(\.path)), resolution: resolution)
+        }
+        #expect(error?.description.contains("looks like mixed units") == true)
+    }
+
+    @Test func `one configuration cannot be left out`() throws {
+        let data = try SimulatedSteps.data(rows: 20, seed: 4)
+        for held in RowSplit.Held.allCases {
+            #expect(throws: InvalidInput.self) { try RowSplit.leaveOneOut(data, held) }
+        }
+    }
+}

@@ -18,6 +18,7 @@ let package = Package(
             targets: [
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle", "Simulation",
                 "Scenarios", "StepTraces", "OracleTraining", "Validation", "Reports",
+                "Sweep",
             ]),
     ],
     dependencies: [
@@ -64,6 +65,13 @@ let package = Package(
         .target(
             name: "Reports", dependencies: ["ServingCore", "ByteStreams", "Simulation"],
             swiftSettings: strict),
+        .target(
+            name: "Sweep",
+            dependencies: [
+                "ServingCore", "ByteStreams", "Catalog", "Workload", "LatencyOracle", "Simulation",
+                "Scenarios", "Reports",
+            ],
+            swiftSettings: strict),
         .target(name: "LinearAlgebra", dependencies: ["COpenBLAS"], swiftSettings: strict),
         .target(
             name: "OracleTraining",
@@ -83,6 +91,7 @@ let package = Package(
             dependencies: [
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "Engine", "LatencyOracle",
                 "Simulation", "Scenarios", "StepTraces", "OracleTraining", "Validation", "Reports",
+                "Sweep",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -113,6 +122,10 @@ let package = Package(
                 "Validation", "Catalog", "LatencyOracle", "LinearAlgebra", "Reports", "Scenarios",
                 "ServingCore", "Simulation", "Workload",
             ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SweepTests",
+            dependencies: ["Sweep", "Scenarios", "Simulation", "Workload", "Catalog", "ServingCore"],
             swiftSettings: strict),
         .testTarget(name: "DocumentationTests", swiftSettings: strict),
         .testTarget(

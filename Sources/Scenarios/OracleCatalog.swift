@@ -2,6 +2,7 @@ import ByteStreams
 import Catalog
 import LatencyOracle
 import ServingCore
+import Synchronization
 
 /// The latency oracles that ship, and any other by path.
 public struct OracleCatalog: Sendable {
@@ -32,14 +33,21 @@ public struct OracleCatalog: Sendable {
     /// - Throws: `InvalidInput` for an unknown name and for a file that is no oracle.
     public func oracle(_ name: String) throws -> StepTimeOracle {
         if name == "roofline" { return .roofline }
-        let path = names.contains(name) ? shipped.path("models/oracles/\(name).json") : name
+        let ships = names.contains(name)
+        let path = ships ? shipped.path("models/oracles/\(name).json") : name
+        if ships, let known = Self.read.withLock({ $0[path] }) { return known }
         if path == name && !name.contains("/") && !name.hasSuffix(".json") {
             let near = nearestName(to: name, among: names).map { "; did you mean \($0)?" } ?? ""
             throw InvalidInput(
                 .noSuchInput, field: "--oracle", value: name, "is not an oracle that ships" + near,
                 accepted: names.joined(separator: ", ") + ", or a path")
         }
-        return try StepTimeOracle(
+        let oracle = try StepTimeOracle(
             artifact: OracleArtifact(json: readWholeFile(path, limit: 1 << 30), source: path), source: path)
+        if ships { Self.read.withLock { $0[path] = oracle } }
+        return oracle
     }
+
+    /// Shipped oracles read so far, by path: a sweep asks for the same one hundreds of times.
+    private static let read = Mutex<[String: StepTimeOracle]>([:])
 }

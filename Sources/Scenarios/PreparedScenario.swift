@@ -41,7 +41,7 @@ public struct PreparedScenario: Sendable {
         result.modelID = deployment.model.name
         result.accelerator = deployment.accelerator.name
         result.engineVersion = engine.version.rawValue
-        result.accelerators = engine.layout.gpus
+        result.accelerators = engine.layout.gpus * scenario.replicas
         result.maxConcurrency = requests.maxConcurrency
         result.requestRate = scenario.loadRequest.requestRate
         result.burstiness = scenario.loadRequest.burstiness ?? 1
@@ -62,6 +62,10 @@ public struct PreparedScenario: Sendable {
             .init("async-scheduling", String(engine.asyncScheduling)),
             .init("scheduling-policy", engine.schedulingPolicy.rawValue),
         ]
+        if scenario.replicas > 1 {
+            result.engine.append(.init("replicas", String(scenario.replicas)))
+            result.engine.append(.init("router", scenario.router.rawValue))
+        }
         if let offload = engine.kvOffload {
             result.engine.append(.init("kv-offloading-size", "\(offload.cpuBytes / 1_073_741_824)"))
             result.offload?.cpuBytes = offload.cpuBytes

@@ -37,6 +37,10 @@ public struct Scenario: Sendable {
     public var engine = EngineConfiguration()
     /// Accelerator name or file.
     public var gpu: String?
+    /// Servers of this deployment behind a router, each on GPUs of its own.
+    public var replicas = 1
+    /// How the router chooses one.
+    public var router = RoutingPolicy.roundRobin
     /// Release whose rules apply.
     public var engineVersion = EngineVersion.latest
     /// Requests to send.
@@ -45,8 +49,11 @@ public struct Scenario: Sendable {
     public var loadRequest = LoadRequest()
     /// Seconds after sending at which a client gives up; nil for the load's own.
     public var clientTimeout: Double?
-    /// Name or file of the latency oracle; `auto` takes the one for the accelerator.
+    /// Name or file of the latency oracle; `auto` takes the one for the accelerator, and `{model}` in a path stands for
+    /// the model's name.
     public var oracle = OracleCatalog.automatic
+    /// Ingredients of the forecast that are left out, to see what they buy.
+    public var without: Set<Ingredient> = []
     /// Which value of a step's distribution the clock takes.
     public var latency = LatencyMode.mean
     /// Seed of every random stream.
@@ -66,6 +73,9 @@ public struct Scenario: Sendable {
     /// Reruns with other oracles that the training data allow, for bands; 0 for none.
     public var uncertaintyReruns = 0
 
+    /// More servers than any fleet, few enough to be simulated.
+    public static let mostReplicas = 1024
+
     /// A scenario that lacks a model and an accelerator.
     public init() {}
 
@@ -79,6 +89,9 @@ public struct Scenario: Sendable {
                 .usage, field: "--gpu", "is missing", accepted: "a name that `stepcast gpus` lists, or a path"
             )
         }
+        var engine = engine
+        if without.contains(.asyncScheduling) { engine.asyncScheduling = false }
+        if without.contains(.prefixCaching) { engine.enablePrefixCaching = false }
         let deployment = try Deployment(engine, gpu: gpu, version: engineVersion, shipped: shipped)
         var stream = try requests(shipped: shipped)
         if let clientTimeout { stream.clientTimeout = Ticks(seconds: clientTimeout) }
@@ -91,6 +104,7 @@ public struct Scenario: Sendable {
             if named.oracle == OracleCatalog.automatic {
                 named.oracle = catalog.name(forAccelerator: deployment.accelerator.name)
             }
+            named.oracle = named.oracle.replacing("{model}", with: deployment.model.name)
             oracle = try catalog.oracle(named.oracle)
         }
         return try named.prepare(deployment: deployment, oracle: oracle, requests: stream)
@@ -119,23 +133,33 @@ public struct Scenario: Sendable {
         deployment: Deployment, oracle: StepTimeOracle, requests: RequestStream
     ) throws -> PreparedScenario {
         let resolved = deployment.engine
-        let facts = deployment.facts()
+        var facts = deployment.facts()
+        if without.contains(.cudaGraphPadding) { facts.cudaGraphSizes = [] }
+        let used = try without.isEmpty ? oracle : oracle.without(without, facts)
         try deployment.checkHostMemory(hostMemory)
-        let engines = resolved.layout.dataParallelSize
-        if engines > 1 && facts.experts > 0 {
+        let enginesPerReplica = resolved.layout.dataParallelSize
+        if enginesPerReplica > 1 && facts.experts > 0 {
             throw InvalidInput(
-                .usage, field: "--data-parallel-size", value: "\(engines)",
+                .usage, field: "--data-parallel-size", value: "\(enginesPerReplica)",
                 "is not modelled for mixture-of-experts models, whose engines step in lockstep", accepted: "1"
             )
         }
+        guard (1...Self.mostReplicas).contains(replicas), replicas * enginesPerReplica <= 1 << 16 else {
+            throw InvalidInput(
+                .usage, field: "--replicas", value: "\(replicas)", "is out of range",
+                accepted: "1 to \(Self.mostReplicas), and at most 65536 engines in all")
+        }
+        let engines = replicas * enginesPerReplica
         var configuration = SimulationConfiguration(
             scheduler: resolved.schedulerConfiguration(numBlocks: facts.kvBlocks + 1),
-            oracle: try oracle.compile(for: facts))
+            oracle: try used.compile(for: facts))
         configuration.scheduler.exactSteps = exactSteps
         configuration.scheduler.offload = try deployment.offloadConfiguration(facts)
         if configuration.scheduler.offload != nil { configuration.hostLink = deployment.hostLink(facts) }
         configuration.latency = latency
         configuration.engines = engines
+        configuration.replicas = replicas
+        configuration.router = router
         configuration.seed = seed
         configuration.horizon = horizon.map { Ticks(seconds: $0) } ?? .max
         configuration.metrics.percentiles = percentiles
@@ -144,7 +168,7 @@ public struct Scenario: Sendable {
         configuration.metrics.engines = engines
         configuration.checksDomain = true
         return PreparedScenario(
-            scenario: self, deployment: deployment, facts: facts, oracle: oracle,
-            configuration: configuration, requests: requests, oracleNotes: oracle.notes(for: facts))
+            scenario: self, deployment: deployment, facts: facts, oracle: used,
+            configuration: configuration, requests: requests, oracleNotes: used.notes(for: facts))
     }
 }

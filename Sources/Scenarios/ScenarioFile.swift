@@ -9,13 +9,14 @@ import Workload
 ///
 /// Dashes and underscores mean the same. Later settings win: the file, then `--set path=value`, then flags.
 public struct ScenarioFile: Sendable {
-    private var root: [String: ConfigValue]
-    private let source: String
-    private let folder: String
+    var root: [String: ConfigValue]
+    let source: String
+    let folder: String
 
     /// Names beside vLLM's flags.
-    private static let ownKeys = [
-        "gpu", "engine-version", "vllm-serve", "vllm-config", "workload", "trace", "request-rate",
+    static let ownKeys = [
+        "gpu", "replicas", "router", "engine-version", "vllm-serve", "vllm-config", "workload", "trace",
+        "request-rate",
         "burstiness",
         "max-concurrency", "num-prompts", "random-input-len", "random-output-len", "random-range-ratio",
         "random-prefix-len", "limit", "rate-scale", "client-timeout", "equal-lengths-share", "oracle",
@@ -37,16 +38,26 @@ public struct ScenarioFile: Sendable {
     public init(contentsOf path: String) throws {
         let bytes = try readWholeFile(path, limit: 1 << 26)
         let value = try ConfigValue.parse(yaml: String(decoding: bytes, as: UTF8.self), source: path)
+        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+        try self.init(value, source: path, folder: folder)
+    }
+
+    /// A tree that has been read already.
+    /// - Parameters:
+    ///   - source: what messages call it.
+    ///   - folder: with a slash at its end; paths of traces are relative to it.
+    /// - Throws: `InvalidInput` when it is no mapping, or has a name twice.
+    public init(_ value: ConfigValue, source: String, folder: String) throws {
         guard case .object(let members) = value else {
             throw InvalidInput(
-                source: path, "is not a mapping of names to values", accepted: "a scenario in YAML")
+                source: source, "is not a mapping of names to values", accepted: "a scenario in YAML")
         }
-        source = path
-        folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+        self.source = source
+        self.folder = folder
         root = [:]
         for key in members.keys.sorted() {
             let name = Self.normalized(key)
-            if root[name] != nil { throw InvalidInput(source: path, field: key, "is given twice") }
+            if root[name] != nil { throw InvalidInput(source: source, field: key, "is given twice") }
             root[name] = members[key]
         }
     }
@@ -58,12 +69,17 @@ public struct ScenarioFile: Sendable {
             throw InvalidInput(
                 .usage, field: "--set", value: assignment, "is no assignment", accepted: "PATH=VALUE")
         }
-        var keys = assignment[..<equals].split(separator: ".", omittingEmptySubsequences: false).map(
+        let keys = assignment[..<equals].split(separator: ".", omittingEmptySubsequences: false).map(
             String.init)
         let text = String(assignment[assignment.index(after: equals)...])
         let value = try ConfigValue.parse(yaml: text, source: "--set \(assignment)")
-        keys[0] = Self.normalized(keys[0])
-        root[keys[0]] = try Self.replacing(root[keys[0]], keys.dropFirst(), by: value, assignment)
+        try set(path: keys, to: value, assignment)
+    }
+
+    /// Sets the value at a path of keys; messages call it `assignment`.
+    mutating func set(path: [String], to value: ConfigValue, _ assignment: String) throws {
+        let key = Self.normalized(path[0])
+        root[key] = try Self.replacing(root[key], path.dropFirst(), by: value, assignment)
     }
 
     private static func replacing(
@@ -93,7 +109,7 @@ public struct ScenarioFile: Sendable {
         return .object(members)
     }
 
-    private static func normalized(_ key: String) -> String {
+    static func normalized(_ key: String) -> String {
         var key = key
         while key.hasPrefix("-") { key.removeFirst() }
         return String(key.map { $0 == "_" ? "-" : $0 })
@@ -119,6 +135,8 @@ public struct ScenarioFile: Sendable {
         engine.override(with: flags)
         scenario.engine = engine
         scenario.gpu = try text("gpu")
+        if let replicas = try whole("replicas", 1...Scenario.mostReplicas) { scenario.replicas = replicas }
+        if let router = try text("router") { scenario.router = try RoutingPolicy(parsing: router) }
         if let version = try text("engine-version") {
             scenario.engineVersion = try EngineVersion(parsing: version)
         }
@@ -179,16 +197,11 @@ public struct ScenarioFile: Sendable {
         }
     }
 
-    private func relative(_ path: String) -> String { path.hasPrefix("/") ? path : folder + path }
+    func relative(_ path: String) -> String { path.hasPrefix("/") ? path : folder + path }
 
     // MARK: Values
 
-    private func unknown(_ key: String) -> InvalidInput {
-        let known = Self.ownKeys + EngineConfiguration.argumentNames.map { String($0.dropFirst(2)) }
-        let near = nearestName(to: key, among: known).map { "; did you mean \($0)?" } ?? ""
-        return InvalidInput(
-            source: source, field: key, "is not a known name" + near, accepted: "vLLM's flags and stepcast's")
-    }
+    private func unknown(_ key: String) -> InvalidInput { Self.unknown(key, key, source: source) }
 
     private func wrong(_ key: String, _ accepted: String) -> InvalidInput {
         InvalidInput(source: source, field: key, value: root[key]?.json, "cannot be used", accepted: accepted)

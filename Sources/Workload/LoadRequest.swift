@@ -26,17 +26,33 @@ public struct LoadRequest: Equatable, Sendable {
         contentsOf path: String, trace options: TraceOptions = TraceOptions(), seed: UInt64
     ) throws -> RequestStream {
         try check()
+        return try stream(
+            LoadSource(contentsOf: path, options: applied(to: options)), trace: options, seed: seed)
+    }
+
+    /// Trace options with what these flags change about them.
+    public func applied(to options: TraceOptions) -> TraceOptions {
         var options = options
         options.limit = fewest(options.limit)
         options.maxConcurrency = maxConcurrency ?? options.maxConcurrency
         options.rateScale *= rateScale ?? 1
-        guard requestRate != nil || burstiness != nil else {
-            return try RequestStream(contentsOf: path, options: options, seed: seed)
-        }
-        switch try InputKind(of: path) {
-        case .yaml:
-            var warnings: [String] = []
-            var specification = try WorkloadSpecification(contentsOf: path, warnings: &warnings)
+        return options
+    }
+
+    /// The requests of a source that was read under `applied(to: options)`.
+    /// - Throws: `InvalidInput`.
+    public func stream(_ source: LoadSource, trace options: TraceOptions, seed: UInt64) throws
+        -> RequestStream
+    {
+        try check()
+        var options = applied(to: options)
+        let replacesArrivals = requestRate != nil || burstiness != nil
+        switch source.content {
+        case .specification(var specification, let warnings):
+            guard replacesArrivals else {
+                try specification.apply(options)
+                return RequestStream(specification, seed: seed, warnings: warnings)
+            }
             // The number of requests first, because gaps are stretched to it; the scale last, to the new rate.
             let scale = options.rateScale
             options.rateScale = 1
@@ -44,17 +60,20 @@ public struct LoadRequest: Equatable, Sendable {
             try specification.apply(requestRate: requestRate, burstiness: burstiness)
             specification.arrivals.scaleRate(by: scale)
             return RequestStream(specification, seed: seed, warnings: warnings)
-        case .folder:
-            throw InvalidInput(
-                .usage, field: requestRate != nil ? "--request-rate" : "--burstiness",
-                "doesn't go with a ServeGen folder", accepted: "--rate-scale")
-        case .csv, .jsonLines:
+        case .folder(let folder):
+            guard !replacesArrivals else {
+                throw InvalidInput(
+                    .usage, field: requestRate != nil ? "--request-rate" : "--burstiness",
+                    "doesn't go with a ServeGen folder", accepted: "--rate-scale")
+            }
+            return RequestStream(folder, options: options, seed: seed)
+        case .trace(var trace):
+            guard replacesArrivals else { return RequestStream(trace) }
             guard let requestRate else {
                 throw InvalidInput(
                     .usage, field: "--burstiness", "needs --request-rate with a trace",
                     accepted: "both, or neither to keep the trace's own times")
             }
-            var trace = try RequestTrace(contentsOf: path, options: options)
             try trace.replaceArrivals(
                 requestRate: requestRate * (rateScale ?? 1), burstiness: burstiness ?? 1, seed: seed)
             return RequestStream(trace)

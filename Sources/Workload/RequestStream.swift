@@ -43,7 +43,7 @@ public struct RequestStream: Sendable {
         self.trace = trace
     }
 
-    private init(_ folder: ServeGenFolder, options: TraceOptions, seed: UInt64) {
+    init(_ folder: ServeGenFolder, options: TraceOptions, seed: UInt64) {
         serveGen = ServeGenRequests(folder, rateScale: options.rateScale, limit: options.limit, seed: seed)
         warnings = folder.warnings
         maxConcurrency = options.maxConcurrency

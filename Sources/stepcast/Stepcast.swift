@@ -12,8 +12,10 @@ struct Stepcast: ParsableCommand {
         subcommands: [
             SimulateCommand.self,
             EstimateCommand.self,
+            SweepCommand.self,
             ValidateCommand.self,
             CalibrateCommand.self,
+            AblateCommand.self,
             TrainCommand.self,
             EvaluateCommand.self,
             PredictCommand.self,

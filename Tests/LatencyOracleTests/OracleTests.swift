@@ -258,3 +258,25 @@ private func artifact(_ change: (inout StepModel) -> Void = { _ in }) -> OracleA
         }
     }
 }
+
+@Suite struct `Host time` {
+    @Test func `hides behind the accelerator under asynchronous scheduling and is added otherwise`() throws {
+        var artifact = artifact()
+        let alone = try StepTimeOracle(artifact: artifact)
+        artifact.host = AffineLatency(constant: 1e-3, perToken: 0, perRunningRequest: 1e-3)
+        let oracle = try StepTimeOracle(artifact: artifact)
+        var synchronous = Sample.dense
+        synchronous.asyncScheduling = false
+        for running in [1, 10, 100] {
+            var state = StepState()
+            for _ in 0..<running { state.addDecode(contextTokens: 100) }
+            state.runningRequests = running
+            let kernels = try alone.compile(for: Sample.dense).stepSeconds(state)
+            let host = 1e-3 * Double(1 + running)
+            #expect(try oracle.compile(for: Sample.dense).stepSeconds(state) == max(kernels, host))
+            #expect(try oracle.compile(for: synchronous).stepSeconds(state) == kernels + host)
+            #expect(
+                try oracle.compile(for: synchronous).stepSeconds(state, noiseScore: 0) == kernels + host)
+        }
+    }
+}

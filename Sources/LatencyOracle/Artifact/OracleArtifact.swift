@@ -25,6 +25,9 @@ public struct OracleArtifact: Codable, Equatable, Sendable {
     public var queue: QueueModel?
     /// FINISHED to DEPARTED.
     public var post: AffineLatency?
+    /// The engine's own work on the CPU per step: `constant` and `perRunningRequest`. Under asynchronous scheduling it
+    /// hides behind the accelerator as long as that takes longer; otherwise it is added to every step.
+    public var host: AffineLatency?
     /// What it was trained on.
     public var provenance: Provenance?
 
@@ -38,6 +41,7 @@ public struct OracleArtifact: Codable, Equatable, Sendable {
     enum CodingKeys: String, CodingKey {
         case format, version, name, summary, provenance, post
         case step = "beta.step"
+        case host = "beta.host"
         case arrival = "alpha.arrival"
         case queue = "alpha.queue"
     }
@@ -79,7 +83,7 @@ public struct AffineLatency: Codable, Equatable, Sendable {
     /// Seconds per prompt token (arrival) or output token (post).
     public var perToken: Double
     /// Seconds per running request: the API server handles the outputs of a step one after another, those of the
-    /// request that joined last at the end. Only of `post`, and only for first tokens.
+    /// request that joined last at the end. Of `post` (for first tokens) and `beta.host`.
     public var perRunningRequest: Double?
     /// Spread of a single observation.
     public var noise: NoiseModel?

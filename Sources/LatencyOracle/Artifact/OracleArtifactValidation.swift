@@ -12,7 +12,7 @@ extension OracleArtifact {
             }
             try scoped.model.validate(check, source: source)
         }
-        for (name, latency) in [("alpha.arrival", arrival), ("post", post)] {
+        for (name, latency) in [("alpha.arrival", arrival), ("post", post), ("beta.host", host)] {
             guard let latency else { continue }
             try check.nonnegative(latency.constant, "\(name).constant")
             try check.finite([latency.perToken], "\(name).per_token")

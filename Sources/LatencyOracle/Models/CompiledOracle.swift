@@ -18,6 +18,10 @@ public struct CompiledOracle: Sendable {
     @usableFromInline let scores: [Double]
     /// No step is shorter than this many seconds.
     @usableFromInline let minimumSeconds: Double
+    /// The engine's work on the CPU: seconds per step and per running request, and whether it hides behind the step.
+    @usableFromInline let hostConstant: Double
+    @usableFromInline let hostPerRequest: Double
+    @usableFromInline let isHostHidden: Bool
     @usableFromInline let arrival: CompiledAffineLatency
     @usableFromInline let post: CompiledAffineLatency
     @usableFromInline let details: PredictiveDetails
@@ -28,7 +32,7 @@ public struct CompiledOracle: Sendable {
         model: StepModel, facts: DeploymentFacts, centre: LinearForm,
         quantiles: [(tau: Double, form: LinearForm)],
         noise: NoiseTable, varianceScale: Double, offset: Double, arrival: AffineLatency?,
-        post: AffineLatency?,
+        post: AffineLatency?, host: AffineLatency?,
         features: FeatureSet, specialistWeights: [Double]
     ) {
         let spread = varianceScale.squareRoot()
@@ -55,6 +59,9 @@ public struct CompiledOracle: Sendable {
             meanFactor = 1
         }
         minimumSeconds = max(model.minimumSeconds ?? 0, 1e-6)
+        hostConstant = host?.constant ?? 0
+        hostPerRequest = host?.perRunningRequest ?? 0
+        isHostHidden = facts.asyncScheduling
         self.arrival = CompiledAffineLatency(arrival)
         self.post = CompiledAffineLatency(post)
         details = PredictiveDetails(
@@ -66,15 +73,24 @@ public struct CompiledOracle: Sendable {
     @inlinable
     public func stepSeconds(_ state: StepState) -> Double {
         switch shape {
-        case .locationScale: return max(centre(state), minimumSeconds)
+        case .locationScale: return withHost(max(centre(state), minimumSeconds), state)
         case .logNormal:
-            return max(NormalDistribution.exponential(centre(state)) * meanFactor, minimumSeconds)
+            return withHost(
+                max(NormalDistribution.exponential(centre(state)) * meanFactor, minimumSeconds), state)
         case .quantiles:
             // Halves of two normal distributions joined at the median: mean = median + (upper - lower) / sqrt(2 pi).
             let middle = atScore(state, 0)
             let spread = atScore(state, 1) + atScore(state, -1) - 2 * middle
-            return max(middle + 0.3989422804014327 * spread, minimumSeconds)
+            return withHost(max(middle + 0.3989422804014327 * spread, minimumSeconds), state)
         }
+    }
+
+    /// A step with the engine's work on the CPU: the longer of both where that is done while the step before runs, else
+    /// one after the other.
+    @inlinable
+    func withHost(_ seconds: Double, _ state: borrowing StepState) -> Double {
+        let host = hostConstant + hostPerRequest * Double(state.runningRequests)
+        return isHostHidden ? max(seconds, host) : seconds + host
     }
 
     /// Duration of a step with noise: the value at probability `uniform` of its distribution, seconds.
@@ -91,10 +107,13 @@ public struct CompiledOracle: Sendable {
         switch shape {
         case .locationScale:
             let middle = centre(state)
-            return max(middle + (absoluteScale + relativeScale * middle) * score, minimumSeconds)
+            return withHost(
+                max(middle + (absoluteScale + relativeScale * middle) * score, minimumSeconds), state)
         case .logNormal:
-            return max(NormalDistribution.exponential(centre(state) + absoluteScale * score), minimumSeconds)
-        case .quantiles: return max(atScore(state, score), minimumSeconds)
+            return withHost(
+                max(NormalDistribution.exponential(centre(state) + absoluteScale * score), minimumSeconds),
+                state)
+        case .quantiles: return withHost(max(atScore(state, score), minimumSeconds), state)
         }
     }
 

@@ -141,7 +141,8 @@ public struct StepTimeOracle: Sendable {
             model: model, facts: facts, centre: centre, quantiles: quantiles, noise: noiseTable(model.noise),
             varianceScale: correction.varianceScale, offset: deviation.offset,
             arrival: artifact.arrival?.scaled(by: deviation.arrival),
-            post: artifact.post?.scaled(by: deviation.post), features: features, specialistWeights: weights)
+            post: artifact.post?.scaled(by: deviation.post), host: artifact.host, features: features,
+            specialistWeights: weights)
     }
 }
 

@@ -83,7 +83,7 @@ struct HierarchicalTrainer {
                 part.minimumSeconds = (fit.rows.seconds.min() ?? 0) * 0.1
                 part.discrepancy = fit.discrepancy
                 part.basis =
-                    "\(fit.configuration.rows.count) measured steps of this deployment, kernel times beyond them"
+                    "\(fit.configuration.rows.count) measured steps, kernel times beyond them"
                 scoped.append(
                     ScopedStepModel(scope: ModelScope(configuration: fit.configuration.facts), model: part))
             }

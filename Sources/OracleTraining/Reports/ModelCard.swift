@@ -24,6 +24,8 @@ public enum ModelCard {
             ]
         }
         lines += ["", "## Method", report.method + "."]
+        lines += grounds(artifact)
+        if let alpha = report.alpha { lines += ["", "## Outside engine steps"] + alpha.map { "- " + $0 } }
         lines += ["", "## Error on rows held out"]
         for table in report.validation {
             lines += [
@@ -69,6 +71,25 @@ public enum ModelCard {
         lines += ["", "## Known limits"]
         lines += limits(artifact, report).map { "- " + $0 }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// What each part was learned from, and how far deployments deviate from it.
+    private static func grounds(_ artifact: OracleArtifact) -> [String] {
+        let parts =
+            (artifact.step.specialised ?? []).map { ($0.scope.description, $0.model) }
+            + [("any other deployment", artifact.step)]
+        guard parts.contains(where: { $0.1.basis != nil }) else { return [] }
+        var lines = [
+            "", "## What it rests on",
+            "Deviations are standard deviations over models left out of training; of measured deployments over runs.",
+            "", "| deployments | learned from | deviate by, % | and, ms |", "| --- | --- | --- | --- |",
+        ]
+        for (scope, model) in parts {
+            let scale = model.discrepancy.map { NumberText.percent($0.scaleStd) } ?? ""
+            let offset = model.discrepancy.map { NumberText.fixed(1000 * $0.offsetStd, 2) } ?? ""
+            lines.append("| \(scope) | \(model.basis ?? "") | \(scale) | \(offset) |")
+        }
+        return lines
     }
 
     private static func limits(_ artifact: OracleArtifact, _ report: TrainingReport) -> [String] {

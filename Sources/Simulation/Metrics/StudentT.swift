@@ -7,7 +7,7 @@
 /// Two-sided critical value of Student's t: `P(|T| > value) = probability`.
 ///
 /// Hill, Algorithm 396, CACM 13 (1970); about six digits from one degree of freedom upwards.
-func studentTCritical(probability: Double, degreesOfFreedom n: Double) -> Double {
+package func studentTCritical(probability: Double, degreesOfFreedom n: Double) -> Double {
     if n < 1.5 {
         let angle = probability * .pi / 2
         return cos(angle) / sin(angle)

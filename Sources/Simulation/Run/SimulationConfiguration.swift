@@ -22,8 +22,12 @@ public struct SimulationConfiguration: Sendable {
     public var oracle: CompiledOracle
     /// How it is asked.
     public var latency = LatencyMode.mean
-    /// Data-parallel engines behind vLLM's internal load balancer.
+    /// Engines in all: those of every replica, which share the replica's requests by vLLM's internal load balancer.
     public var engines = 1
+    /// Servers behind a router; divides `engines`.
+    public var replicas = 1
+    /// How the router chooses a replica.
+    public var router = RoutingPolicy.roundRobin
     /// What copies to and from host memory take; read only if the scheduler has `offload`. Nil: no time at all.
     public var hostLink: HostLinkConfiguration?
     /// Seed of every random stream.

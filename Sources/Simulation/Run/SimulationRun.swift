@@ -10,6 +10,7 @@ public struct SimulationRun {
     private let configuration: SimulationConfiguration
     private var engines: [EngineDriver]
     private var context: RunContext
+    private var router: Router
     private var request = IncomingRequest()
     private var sentCount = 0
     private var now: Ticks = 0
@@ -18,6 +19,7 @@ public struct SimulationRun {
     /// - Throws: `InvalidInput` if the stream's first request cannot be drawn.
     public init(_ configuration: SimulationConfiguration, requests: RequestStream) throws {
         self.configuration = configuration
+        router = Router(configuration)
         engines = (0..<configuration.engines).map { EngineDriver(configuration, number: $0) }
         context = RunContext(
             configuration, client: try Client(stream: requests), timeout: requests.clientTimeout)
@@ -89,15 +91,19 @@ public struct SimulationRun {
             return
         }
         let arrives = time + context.arrivalTime(promptTokens: request.promptTokens)
-        engines[leastLoadedEngine(index)].accept(request, index: index, sent: time, arrives: arrives)
+        let replica = router.choose(for: request, engines: engines)
+        let engine = leastLoadedEngine(index, of: replica)
+        engines[engine].accept(request, index: index, sent: time, arrives: arrives)
     }
 
     /// vLLM's internal load balancer: the lowest score, ties from a starting engine that moves on.
-    private func leastLoadedEngine(_ index: Int) -> Int {
-        guard engines.count > 1 else { return 0 }
-        var best = index % engines.count
-        for k in 1..<engines.count {
-            let i = (index + k) % engines.count
+    private func leastLoadedEngine(_ index: Int, of replica: Int) -> Int {
+        let count = router.enginesPerReplica
+        let first = replica * count
+        guard count > 1 else { return first }
+        var best = first + index % count
+        for k in 1..<count {
+            let i = first + (index + k) % count
             if engines[i].loadScore < engines[best].loadScore { best = i }
         }
         return best

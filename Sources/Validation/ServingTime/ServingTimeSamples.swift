@@ -12,8 +12,10 @@ public struct ServingTimeSamples: Sendable {
     /// Other requests in flight when the first token came: the outputs of the same step that came before it.
     public private(set) var requestsAhead: [Double] = []
 
-    /// Samples of a run per run at most, evenly spread.
+    /// Samples of a run at most, evenly spread.
     static let most = 3000
+    /// A run whose later tokens come at a pace further from the simulated one than this says nothing here.
+    static let paces = 0.8...1.25
 
     /// Simulates a run without an API server, request by request, with steps scaled to the pace that the run's later
     /// tokens show: an error in step times is not the API server's.
@@ -48,6 +50,7 @@ public struct ServingTimeSamples: Sendable {
         }.sorted()
         guard !paces.isEmpty else { return }
         let pace = paces[paces.count / 2]
+        guard Self.paces.contains(pace) else { return }
         let sent = measured.map(\.sent).sorted()
         let finished = measured.filter(\.isComplete).map(\.finished).sorted()
         for index in stride(from: 0, to: both.count, by: max(1, both.count / Self.most)) {

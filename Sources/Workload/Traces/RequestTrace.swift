@@ -108,7 +108,7 @@ public struct RequestTrace: Sendable {
 }
 
 /// How a trace is to be used.
-public struct TraceOptions: Equatable, Sendable {
+public struct TraceOptions: Hashable, Sendable {
     /// Use this many requests, the earliest ones; nil uses all.
     public var limit: Int?
     /// Send faster by this factor: arrival times are divided by it.

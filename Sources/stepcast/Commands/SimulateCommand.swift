@@ -51,6 +51,15 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "Reruns at the same time. (default: all cores)")
     var jobs: Int?
 
+    @Option(help: "Servers of this deployment behind a router, each on GPUs of its own.")
+    var replicas: Int?
+
+    @Option(
+        help:
+            "How the router chooses: round-robin, least-loaded, prefix-affinity or power-of-two-choices. (default: round-robin)"
+    )
+    var router: String?
+
     @Option(
         parsing: .upToNextOption, help: "Limits that make a request good, in ms: ttft:MS tpot:MS e2el:MS.")
     var goodput: [String] = []
@@ -64,8 +73,8 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "Stop after this many simulated seconds.")
     var duration: Double?
 
-    @Option(help: "Percentiles to report, separated by commas.")
-    var metricPercentiles = "50,90,95,99"
+    @Option(help: "Percentiles to report, separated by commas. (default: 50,90,95,99)")
+    var metricPercentiles: String?
 
     @Flag(help: "Visit every request in every step; same results, slower.")
     var exactSteps = false
@@ -97,10 +106,11 @@ struct SimulateCommand: ParsableCommand {
     func run() throws {
         let shipped = try ShippedFiles.locate()
         var shown = ReportOptions()
-        shown.metricPercentiles = try percentiles()
         shown.label = label
         if date { shown.date = Self.timestamp() }
-        let prepared = try scenario().prepare(shipped: shipped)
+        let scenario = try scenario()
+        shown.metricPercentiles = scenario.percentiles
+        let prepared = try scenario.prepare(shipped: shipped)
         for warning in prepared.requests.warnings { note("warning: \(warning)") }
         var result = try simulate(prepared)
         result.uncertainty = try RerunProgress.bands(of: prepared, jobs: jobs)
@@ -113,6 +123,8 @@ struct SimulateCommand: ParsableCommand {
 
     private func scenario() throws -> Scenario {
         var scenario = try options.scenario()
+        scenario.replicas = replicas ?? scenario.replicas
+        if let router { scenario.router = try RoutingPolicy(parsing: router) }
         if let latency { scenario.latency = try LatencyMode(parsing: latency) }
         if let uncertainty { scenario.uncertaintyReruns = try RerunProgress.checked(uncertainty) }
         if !goodput.isEmpty { scenario.objectives = try ServiceLevelObjectives(parsing: goodput) }
@@ -123,12 +135,12 @@ struct SimulateCommand: ParsableCommand {
             scenario.warmUp = .time(Ticks(seconds: try atLeastZero(warmupSeconds, "--warmup-seconds")))
         }
         if let duration { scenario.horizon = try atLeastZero(duration, "--duration") }
-        scenario.percentiles = try percentiles()
+        if let metricPercentiles { scenario.percentiles = try percentiles(metricPercentiles) }
         if exactSteps { scenario.exactSteps = true }
         return scenario
     }
 
-    private func percentiles() throws -> [Double] {
+    private func percentiles(_ metricPercentiles: String) throws -> [Double] {
         let parts = metricPercentiles.split(separator: ",", omittingEmptySubsequences: false)
         return try parts.map { part in
             guard let value = Double(part.trimmingCharacters(in: .whitespaces)), (0...100).contains(value)

@@ -78,6 +78,12 @@ struct TrainCommand: ParsableCommand {
             valueName: "dir"))
     var runs: String?
 
+    @Option(help: "Of --runs: only those whose name contains this.")
+    var runsMatching: String?
+
+    @Option(help: "Oracle to take the API server's time from instead.", completion: .file())
+    var servingTimeOf: String?
+
     @Option(help: "Share of each run's time, at its end, that is held out for validation.")
     var holdout = 0.3
 
@@ -134,11 +140,16 @@ struct TrainCommand: ParsableCommand {
         outcome.report.alpha = alpha?.notes
         var artifact = OracleArtifact(
             name: name ?? fileStem(output),
-            summary: "\(outcome.report.method); \(data.count) rows of "
-                + "\(outcome.report.data.configurations.count) configurations", step: outcome.model)
+            summary: summary(options, data, outcome), step: outcome.model)
         artifact.arrival = alpha?.arrival
         artifact.queue = alpha?.queue
         artifact.post = alpha?.post
+        if options.method == .hierarchical { artifact.host = HostTime.prior }
+        if let servingTimeOf {
+            let other = try OracleCatalog(shipped).oracle(servingTimeOf).artifact
+            (artifact.arrival, artifact.post) = (other.arrival, other.post)
+            outcome.report.alpha = (outcome.report.alpha ?? []) + ["API server: as in \(other.name)"]
+        }
         if let runs { try addServingTime(&artifact, &outcome.report, runs, shipped) }
         artifact.provenance = .init(
             dataHash: outcome.report.data.hash, rows: data.count,
@@ -165,6 +176,7 @@ struct TrainCommand: ParsableCommand {
         var samples: [(seconds: [Double], requestsAhead: [Double])] = []
         var names: [String] = []
         for entry in try MeasuredRunEntry.read(folder: folder) where !entry.overloaded {
+            if let runsMatching, !entry.name.contains(runsMatching) { continue }
             let model = try catalog.architecture(entry.model).name
             if input.exclude.contains(where: { model.contains($0) || entry.model.contains($0) }) { continue }
             let found = try ServingTimeSamples(
@@ -184,6 +196,21 @@ struct TrainCommand: ParsableCommand {
             ]
     }
 
+    /// What the oracle was trained on and for, in a sentence.
+    private func summary(_ options: TrainingOptions, _ data: StepDataSet, _ outcome: TrainingRun.Outcome)
+        -> String
+    {
+        let configurations = outcome.report.data.configurations.count
+        guard options.method == .hierarchical else {
+            return "\(outcome.report.method); \(data.count) rows of \(configurations) configurations"
+        }
+        let models = Set(data.groups.map(\.facts.modelName)).count
+        let accelerators = Set(data.groups.map(\.facts.acceleratorName)).sorted().joined(separator: ", ")
+        let measured = (outcome.model.specialised ?? []).count { $0.scope.model != nil }
+        return "kernel times of \(models) models in \(configurations) configurations on \(accelerators)"
+            + (measured > 0 ? ", measured steps of \(measured) of them" : "")
+    }
+
     /// Sets apart what the hierarchical method learns from besides the rows it is for.
     private func addEvidence(
         _ options: inout TrainingOptions, _ data: inout StepDataSet, _ shipped: ShippedFiles
@@ -191,7 +218,8 @@ struct TrainCommand: ParsableCommand {
         if !measured.isEmpty {
             options.evidence.measured = try TraceInputOptions.read(
                 measured, shipped, model: input.model, gpu: input.gpu,
-                tensorParallelSize: input.tensorParallelSize, exclude: input.exclude)
+                tensorParallelSize: input.tensorParallelSize
+            ).leavingOut(input.exclude)
         }
         guard let accelerator else { return }
         let names = data.groups.map(\.facts.acceleratorName)

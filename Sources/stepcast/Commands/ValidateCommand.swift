@@ -34,7 +34,7 @@ struct ValidateCommand: ParsableCommand {
 
     @Option(
         help:
-            "Latency oracle: a name that `stepcast oracles` lists, or a file. (default: the accelerator's own)"
+            "Latency oracle: a name that `stepcast oracles` lists, or a file. {model} in a path stands for the model's name. (default: the accelerator's own)"
     )
     var oracle: String?
 
@@ -87,8 +87,8 @@ struct ValidateCommand: ParsableCommand {
         options.part = try holdout.map { try choice($0, "--holdout") }
         options.isCancelled = { Interruption.isPending }
         let (given, start) = (options, base)
-        let isAutomatic = base.oracle == OracleCatalog.automatic
-        let loaded = isAutomatic ? nil : try OracleCatalog(shipped).oracle(base.oracle)
+        let dependsOnRun = base.oracle == OracleCatalog.automatic || base.oracle.contains("{model}")
+        let loaded = dependsOnRun ? nil : try OracleCatalog(shipped).oracle(base.oracle)
         let entries = try MeasuredRunEntry.read(folder: runsDir).filter { entry in
             only.map { entry.name.contains($0) } ?? true
         }

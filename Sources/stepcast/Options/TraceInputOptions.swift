@@ -31,14 +31,12 @@ struct TraceInputOptions: ParsableArguments {
         let data = try Self.read(
             traces, shipped, model: model, gpu: gpu, tensorParallelSize: tensorParallelSize, exclude: exclude)
         guard !exclude.isEmpty else { return data }
-        let kept = (0..<data.count).filter { row in
-            !exclude.contains { data.groups[data.group[row]].name.contains($0) }
-        }
-        guard !kept.isEmpty else {
+        let kept = data.leavingOut(exclude)
+        guard kept.count > 0 else {
             throw InvalidInput(
                 .usage, field: "--exclude", value: exclude.joined(separator: " "), "leaves no rows")
         }
-        return data.selecting(kept)
+        return kept
     }
 
     /// Reads the journeys of requests beside the steps; nil where there are none.
@@ -68,5 +66,13 @@ struct TraceInputOptions: ParsableArguments {
         return try StepDataSet(
             reading: StepTraceReader(paths: paths, options: options),
             resolution: DeploymentResolution(shipped), exclude: exclude)
+    }
+}
+
+extension StepDataSet {
+    /// The rows of deployments whose name contains none of these.
+    func leavingOut(_ names: [String]) -> StepDataSet {
+        selecting(
+            (0..<count).filter { row in !names.contains { groups[group[row]].name.contains($0) } })
     }
 }

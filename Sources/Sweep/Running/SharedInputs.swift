@@ -49,8 +49,10 @@ final class SharedInputs: Sendable {
             accelerator: accelerator(gpu), version: scenario.engineVersion)
         var requests = try requests(of: scenario)
         if let timeout = scenario.clientTimeout { requests.clientTimeout = Ticks(seconds: timeout) }
-        return try scenario.prepare(
-            deployment: deployment, oracle: oracle(scenario.oracle), requests: requests)
+        var named = scenario
+        if named.oracle == OracleCatalog.automatic { named.oracle = oracleName(deployment.accelerator) }
+        return try named.prepare(
+            deployment: deployment, oracle: oracle(named.oracle), requests: requests)
     }
 
     /// The name of the oracle that an accelerator takes unless told otherwise.

@@ -83,7 +83,7 @@ let package = Package(
             name: "Validation",
             dependencies: [
                 "ServingCore", "ByteStreams", "Catalog", "Workload", "LatencyOracle", "Simulation",
-                "Scenarios",
+                "Scenarios", "LinearAlgebra", "OracleTraining",
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -115,6 +115,13 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ReportsTests", dependencies: ["Reports", "Simulation", "ServingCore", "ByteStreams"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ValidationTests",
+            dependencies: [
+                "Validation", "Catalog", "LatencyOracle", "LinearAlgebra", "Reports", "Scenarios",
+                "ServingCore", "Simulation", "Workload",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "SweepTests",

@@ -80,8 +80,10 @@ public struct Scenario: Sendable {
     public init() {}
 
     /// Resolves names and flags, plans memory and loads what is to be sent.
+    /// - Parameter given: takes the place of the oracle that the scenario names.
     /// - Throws: `InvalidInput` for whatever is missing, unknown, or refused by vLLM.
-    public func prepare(shipped: ShippedFiles) throws -> PreparedScenario {
+    public func prepare(shipped: ShippedFiles, oracle given: StepTimeOracle? = nil) throws -> PreparedScenario
+    {
         guard let gpu else {
             throw InvalidInput(
                 .usage, field: "--gpu", "is missing", accepted: "a name that `stepcast gpus` lists, or a path"
@@ -93,13 +95,18 @@ public struct Scenario: Sendable {
         let deployment = try Deployment(engine, gpu: gpu, version: engineVersion, shipped: shipped)
         var stream = try requests(shipped: shipped)
         if let clientTimeout { stream.clientTimeout = Ticks(seconds: clientTimeout) }
-        let catalog = OracleCatalog(shipped)
         var named = self
-        if oracle == OracleCatalog.automatic {
-            named.oracle = catalog.name(forAccelerator: deployment.accelerator.name)
+        let oracle: StepTimeOracle
+        if let given {
+            oracle = given
+        } else {
+            let catalog = OracleCatalog(shipped)
+            if named.oracle == OracleCatalog.automatic {
+                named.oracle = catalog.name(forAccelerator: deployment.accelerator.name)
+            }
+            named.oracle = named.oracle.replacing("{model}", with: deployment.model.name)
+            oracle = try catalog.oracle(named.oracle)
         }
-        named.oracle = named.oracle.replacing("{model}", with: deployment.model.name)
-        let oracle = try catalog.oracle(named.oracle)
         return try named.prepare(deployment: deployment, oracle: oracle, requests: stream)
     }
 

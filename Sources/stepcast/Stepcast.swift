@@ -11,8 +11,10 @@ struct Stepcast: ParsableCommand {
         version: stepcastVersion,
         subcommands: [
             SimulateCommand.self,
+            EstimateCommand.self,
             SweepCommand.self,
             ValidateCommand.self,
+            CalibrateCommand.self,
             AblateCommand.self,
             TrainCommand.self,
             EvaluateCommand.self,

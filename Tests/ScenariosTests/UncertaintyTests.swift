@@ -15,6 +15,7 @@ private let shipped = ShippedFiles(
         var scenario = Scenario()
         scenario.engine.model = "llama-3.1-8b"
         scenario.gpu = "h100-sxm"
+        scenario.oracle = "roofline"
         scenario.loadRequest.requestRate = 5
         scenario.loadRequest.numPrompts = 40
         return try scenario.prepare(shipped: shipped)

@@ -103,7 +103,7 @@ public struct AffineLatency: Codable, Equatable, Sendable {
     }
 
     /// The same, `factor` times as long.
-    func scaled(by factor: Double) -> AffineLatency {
+    public func scaled(by factor: Double) -> AffineLatency {
         var result = self
         result.constant *= factor
         result.perToken *= factor

@@ -240,7 +240,7 @@ public struct StepTimeTrainer: Sendable {
     }
 
     /// Leverage over all candidates, kept or not, with the greatest that training rows reached.
-    func domain(_ design: DesignRows, _ features: [StepFeature]) -> TrainingDomain? {
+    public func domain(_ design: DesignRows, _ features: [StepFeature]) -> TrainingDomain? {
         let block = GramBlock(design)
         let gram = StandardizedGram(block)
         let inverse = SymmetricEigen(gram.gram)?.pseudoInverse(tolerance: 1e-9)

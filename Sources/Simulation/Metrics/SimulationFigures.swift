@@ -5,6 +5,12 @@ extension SimulationMetrics {
         public var name: String
         /// Infinite for a latency that no request reached.
         public var value: Double
+
+        /// The figure of a name.
+        public init(name: String, value: Double) {
+            self.name = name
+            self.value = value
+        }
     }
 
     /// Every figure that a person compares, by name, always in the same order for the same percentiles.

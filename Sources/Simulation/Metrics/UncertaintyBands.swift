@@ -12,6 +12,14 @@ public struct UncertaintyBands: Equatable, Sendable {
         /// 5 % of the reruns lie above.
         public var upper: Double
 
+        /// A band of its ends.
+        public init(name: String, lower: Double, median: Double, upper: Double) {
+            self.name = name
+            self.lower = lower
+            self.median = median
+            self.upper = upper
+        }
+
         /// Half the width as a share of the median; nil where that is 0 or an end is not finite.
         public var relativeHalfWidth: Double? {
             guard median > 0, upper.isFinite else { return nil }
@@ -41,9 +49,14 @@ public struct UncertaintyBands: Equatable, Sendable {
         verdicts = Saturation.Verdict.allCases.map { verdict in
             metrics.count { $0.saturation.verdict == verdict }
         }
-        let figures = metrics.map(\.figures)
+        bands = Self.bands(of: metrics.map(\.figures))
+    }
+
+    /// The spread of each figure over reruns; all have the same figures in the same order.
+    /// - Precondition: there is at least one rerun.
+    public static func bands(of figures: [[SimulationMetrics.Figure]]) -> [Band] {
         let tail = (1 - Self.level) / 2
-        bands = figures[0].indices.map { place in
+        return figures[0].indices.map { place in
             let values = figures.map { $0[place].value }.sorted()
             return Band(
                 name: figures[0][place].name, lower: quantile(values, tail), median: quantile(values, 0.5),

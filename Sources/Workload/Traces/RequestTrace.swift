@@ -51,6 +51,32 @@ public struct RequestTrace: Sendable {
         self.source = source
     }
 
+    /// Requests in memory, one entry of each array a request, in any order; times are seconds.
+    /// - Throws: `InvalidInput` without requests, and for times and lengths that cannot be.
+    public init(
+        arrivals: [Double], promptTokens: [Int], outputTokens: [Int], source: String,
+        options: TraceOptions = TraceOptions()
+    ) throws {
+        guard arrivals.count == promptTokens.count, arrivals.count == outputTokens.count else {
+            throw InvalidInput(
+                source: source,
+                "has \(arrivals.count) times, \(promptTokens.count) prompts and "
+                    + "\(outputTokens.count) outputs", accepted: "one of each per request")
+        }
+        var builder = TraceBuilder(format: .csv, source: source)
+        for (index, arrival) in arrivals.enumerated() {
+            guard arrival.isFinite, abs(arrival) <= 4e9, promptTokens[index] >= 1, outputTokens[index] >= 1
+            else {
+                throw InvalidInput(
+                    source: source, field: "request \(index)", "has a time or a length out of range",
+                    accepted: "a time within 100 years and lengths of at least 1")
+            }
+            builder.add(
+                arrival: Ticks(seconds: arrival), prompt: promptTokens[index], output: outputTokens[index])
+        }
+        self = try builder.finish(options, blockTokens: 0)
+    }
+
     /// Number of requests.
     public var count: Int { arrivals.count }
 

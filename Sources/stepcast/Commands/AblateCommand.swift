@@ -47,7 +47,7 @@ struct AblateCommand: ParsableCommand {
                 try Interruption.check()
                 return try RunComparison(run, base: base, shipped: shipped)
             }
-            let summary = RunComparison.summary(of: comparisons)
+            let summary = ComparisonSummary(comparisons).lines
             table.add(
                 [ingredient?.rawValue ?? "nothing"]
                     + shown.map { name in

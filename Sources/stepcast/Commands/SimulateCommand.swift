@@ -35,24 +35,7 @@ struct SimulateCommand: ParsableCommand {
               0 done   64 usage   65 bad data   66 no such input   74 could not write
             """)
 
-    @Argument(
-        help: "Scenario file in YAML: the same names as the flags, without the dashes.",
-        completion: .file(extensions: ["yaml", "yml", "json"]))
-    var scenarioFile: String?
-
-    @OptionGroup(title: "Deployment") var engine: EngineOptions
-    @OptionGroup(title: "Load") var load: WorkloadOptions
-
-    @Option(
-        name: .customLong("set"),
-        help: ArgumentHelp("Set a value of the scenario; may be repeated.", valueName: "path=value"))
-    var assignments: [String] = []
-
-    @Option(
-        help:
-            "Latency oracle: a name that `stepcast oracles` lists, or a file. (default: the accelerator's own)"
-    )
-    var oracle: String?
+    @OptionGroup var options: ScenarioOptions
 
     @Option(
         help: "What a step takes: mean, median, a percentile such as p90, or sample for a draw in every step."
@@ -77,9 +60,6 @@ struct SimulateCommand: ParsableCommand {
     )
     var router: String?
 
-    @Option(help: "Seed of every random stream.")
-    var seed: UInt64?
-
     @Option(
         parsing: .upToNextOption, help: "Limits that make a request good, in ms: ttft:MS tpot:MS e2el:MS.")
     var goodput: [String] = []
@@ -92,12 +72,6 @@ struct SimulateCommand: ParsableCommand {
 
     @Option(help: "Stop after this many simulated seconds.")
     var duration: Double?
-
-    @Option(help: "GiB of host memory; offloading that needs more is refused.")
-    var hostMemory: Double?
-
-    @Option(help: "Seconds after which a client gives up.")
-    var clientTimeout: Double?
 
     @Option(help: "Percentiles to report, separated by commas. (default: 50,90,95,99)")
     var metricPercentiles: String?
@@ -131,36 +105,28 @@ struct SimulateCommand: ParsableCommand {
 
     func run() throws {
         let shipped = try ShippedFiles.locate()
-        var options = ReportOptions()
-        options.label = label
-        if date { options.date = Self.timestamp() }
+        var shown = ReportOptions()
+        shown.label = label
+        if date { shown.date = Self.timestamp() }
         let scenario = try scenario()
-        options.metricPercentiles = scenario.percentiles
+        shown.metricPercentiles = scenario.percentiles
         let prepared = try scenario.prepare(shipped: shipped)
         for warning in prepared.requests.warnings { note("warning: \(warning)") }
         var result = try simulate(prepared)
         result.uncertainty = try RerunProgress.bands(of: prepared, jobs: jobs)
-        if let output { try resultJSON(result, options).write(to: output) }
-        print(benchServeReport(result, options), terminator: "")
-        print(forecastReport(result, options), terminator: "")
+        if let output { try resultJSON(result, shown).write(to: output) }
+        print(benchServeReport(result, shown), terminator: "")
+        print(forecastReport(result, shown), terminator: "")
     }
 
     // MARK: Scenario
 
     private func scenario() throws -> Scenario {
-        var file = try scenarioFile.map { try ScenarioFile(contentsOf: $0) } ?? ScenarioFile()
-        for assignment in assignments { try file.set(assignment) }
-        var scenario = try file.scenario()
-        scenario.engine.override(with: try engine.configuration())
-        scenario.gpu = engine.gpu ?? scenario.gpu
-        if engine.engineVersion != nil { scenario.engineVersion = try engine.version() }
-        try load.apply(to: &scenario)
-        scenario.oracle = oracle ?? scenario.oracle
+        var scenario = try options.scenario()
         scenario.replicas = replicas ?? scenario.replicas
         if let router { scenario.router = try RoutingPolicy(parsing: router) }
         if let latency { scenario.latency = try LatencyMode(parsing: latency) }
         if let uncertainty { scenario.uncertaintyReruns = try RerunProgress.checked(uncertainty) }
-        scenario.seed = seed ?? scenario.seed
         if !goodput.isEmpty { scenario.objectives = try ServiceLevelObjectives(parsing: goodput) }
         if let warmupRequests {
             scenario.warmUp = .requests(try atLeastZero(warmupRequests, "--warmup-requests"))
@@ -169,21 +135,9 @@ struct SimulateCommand: ParsableCommand {
             scenario.warmUp = .time(Ticks(seconds: try atLeastZero(warmupSeconds, "--warmup-seconds")))
         }
         if let duration { scenario.horizon = try atLeastZero(duration, "--duration") }
-        if let clientTimeout { scenario.clientTimeout = try atLeastZero(clientTimeout, "--client-timeout") }
         if let metricPercentiles { scenario.percentiles = try percentiles(metricPercentiles) }
-        if let hostMemory {
-            scenario.hostMemory = try atLeastZero(hostMemory, "--host-memory") * 1_073_741_824
-        }
         if exactSteps { scenario.exactSteps = true }
         return scenario
-    }
-
-    private func atLeastZero<T: Comparable & Numeric>(_ value: T, _ name: String) throws -> T {
-        guard value >= 0, value <= T(exactly: 1_000_000_000)! else {
-            throw InvalidInput(
-                .usage, field: name, value: "\(value)", "is out of range", accepted: "0 to 1000000000")
-        }
-        return value
     }
 
     private func percentiles(_ metricPercentiles: String) throws -> [Double] {

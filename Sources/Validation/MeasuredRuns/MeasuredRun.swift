@@ -11,8 +11,10 @@ public struct MeasuredRun: Sendable {
     public var entry: MeasuredRunEntry
     /// File with a row per request.
     public var path: String
+    /// What happened to each request, in order of sending.
+    public var records: [RequestRecord]
     /// Latencies and rates as they were measured.
-    public var measured: SimulationMetrics
+    public var measured: SimulationMetrics { metrics(of: records, nil) }
 
     /// Reads a run of a folder.
     /// - Throws: `InvalidInput` when its file is missing or broken.
@@ -22,9 +24,8 @@ public struct MeasuredRun: Sendable {
         var failure: (any Error)?
         for path in candidates {
             do {
-                let metrics = try Self.readMetrics(path, entry)
+                records = try Self.read(path, entry)
                 self.path = path
-                measured = metrics
                 return
             } catch let error as InvalidInput where error.kind == .noSuchInput {
                 failure = failure ?? error
@@ -49,7 +50,28 @@ public struct MeasuredRun: Sendable {
         return scenario
     }
 
-    private static func readMetrics(_ path: String, _ entry: MeasuredRunEntry) throws -> SimulationMetrics {
+    /// Metrics of records that need not be in any order; with `part`, of the requests that it holds out.
+    public func metrics(of records: [RequestRecord], _ part: Holdout?) -> SimulationMetrics {
+        var collector = MetricsCollector()
+        let held = part.map(isHeldOut)
+        for record in records.sorted(by: { ($0.sent, $0.index) < ($1.sent, $1.index) }) {
+            if let held, record.index >= held.count || !held[record.index] { continue }
+            collector.sent(at: record.sent)
+            collector.finished(record)
+        }
+        return collector.metrics()
+    }
+
+    /// Whether a holdout holds out each request.
+    public func isHeldOut(_ part: Holdout) -> [Bool] {
+        let first = records.first?.sent ?? 0
+        let stages = entry.load?.stageSeconds ?? []
+        return records.map {
+            part.holdsOut(index: $0.index, seconds: ($0.sent - first).seconds, stages: stages)
+        }
+    }
+
+    private static func read(_ path: String, _ entry: MeasuredRunEntry) throws -> [RequestRecord] {
         var rows = try CSVReader(path: path)
         let arrival = try rows.column("arrival_s")
         let prompt = try rows.column("prompt_tokens")
@@ -93,7 +115,13 @@ public struct MeasuredRun: Sendable {
                 records.append(record)
             }
         }
-        return metrics(of: records)
+        // As the trace reader sorts them: ties keep the order of the file.
+        let order = records.indices.sorted { (records[$0].sent, $0) < (records[$1].sent, $1) }
+        return order.enumerated().map { index, place in
+            var record = records[place]
+            record.index = index
+            return record
+        }
     }
 
     /// Clients that re-tokenise text lose tokens: a record far below the run's median is replaced by what the
@@ -106,16 +134,5 @@ public struct MeasuredRun: Sendable {
         for i in records.indices where records[i].status == .completed {
             if Double(records[i].outputTokens) < 0.9 * median { records[i].outputTokens = told }
         }
-    }
-
-    private static func metrics(of records: [RequestRecord]) -> SimulationMetrics {
-        var collector = MetricsCollector()
-        for (index, record) in records.sorted(by: { $0.sent < $1.sent }).enumerated() {
-            var record = record
-            record.index = index
-            collector.sent(at: record.sent)
-            collector.finished(record)
-        }
-        return collector.metrics()
     }
 }

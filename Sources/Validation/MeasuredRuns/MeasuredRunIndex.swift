@@ -28,6 +28,8 @@ public struct MeasuredRunEntry: Decodable, Sendable {
     public var maxConcurrency: Int?
     /// What was sent.
     public var load: Load?
+    /// KV blocks that the engine had; nil if not recorded.
+    public var kvBlocks: Int?
     /// vLLM's flags by name, with underscores.
     public var flags: [(String, ConfigValue)] = []
 
@@ -35,8 +37,20 @@ public struct MeasuredRunEntry: Decodable, Sendable {
     public struct Load: Decodable, Sendable {
         /// Tokens that every request was told to generate.
         public var outputLength: Int?
+        /// Stages of constant rate, in order.
+        public var stages: [Stage]?
+
+        /// Lengths of the stages, seconds.
+        var stageSeconds: [Double] { (stages ?? []).map(\.duration) }
+
+        /// One stage.
+        public struct Stage: Decodable, Sendable {
+            /// Seconds.
+            public var duration: Double
+        }
 
         enum CodingKeys: String, CodingKey {
+            case stages
             case outputLength = "output_len"
         }
     }
@@ -77,6 +91,7 @@ public struct MeasuredRunEntry: Decodable, Sendable {
                 try values.decodeIfPresent(Int.self, forKey: key)
                 ?? nested.decodeIfPresent(Int.self, forKey: key)
             if let value { flags.append((flag, .string(String(value)))) }
+            if key == .numGPUBlocks { kvBlocks = value }
         }
         if let value = try values.decodeIfPresent(Double.self, forKey: .gpuMemoryUtilization) {
             flags.append(("gpu-memory-utilization", .string(String(value))))

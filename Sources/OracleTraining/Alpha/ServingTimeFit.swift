@@ -1,5 +1,11 @@
 import LatencyOracle
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Foundation
+#endif
+
 /// The API server's time, learned from what first tokens take beyond the engine.
 ///
 /// A first token waits for tokenisation and the way to the engine, and, behind the outputs that other requests got from
@@ -9,6 +15,8 @@ public enum ServingTimeFit {
     static let shareBefore = 0.9
     /// Log-normal spread of a single request's times: a prior, since what a client sees varies with the steps as well.
     static let spread = 0.3
+    /// Other servers deviate at least by this factor's logarithm: all runs may come from one laboratory.
+    static let leastDiscrepancy = 0.3
 
     /// Fits seconds = constant + slope x requests ahead, both at least 0, robustly, every run counting the same.
     /// - Parameter runs: samples of each run.
@@ -28,12 +36,20 @@ public enum ServingTimeFit {
                 nonnegative: true, updates: .tippingFaul)
         else { return nil }
         let constant = max(0, fit.estimate.intercept)
+        let slope = fit.estimate.coefficients[0]
+        let logs = runs.compactMap { run -> Double? in
+            let ratios = zip(run.seconds, run.requestsAhead).map { $0 / max(constant + slope * $1, 1e-6) }
+            return ratios.isEmpty ? nil : log(max(median(sorted: ratios.sorted()), 0.05))
+        }
+        let squares = logs.reduce(0) { $0 + $1 * $1 } / Double(max(1, logs.count))
+        let discrepancy = max(squares.squareRoot(), leastDiscrepancy)
         let noise = NoiseModel(family: .logNormal, scale: spread, relative: true)
         return (
-            arrival: AffineLatency(constant: constant * shareBefore, perToken: 0, noise: noise),
+            arrival: AffineLatency(
+                constant: constant * shareBefore, perToken: 0, noise: noise, discrepancy: discrepancy),
             post: AffineLatency(
                 constant: constant * (1 - shareBefore), perToken: 0,
-                perRunningRequest: fit.estimate.coefficients[0], noise: noise)
+                perRunningRequest: slope, noise: noise, discrepancy: discrepancy)
         )
     }
 }

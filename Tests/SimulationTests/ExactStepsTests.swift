@@ -1,4 +1,5 @@
 import Engine
+import Foundation
 import LatencyOracle
 import ServingCore
 import Testing
@@ -76,6 +77,12 @@ import Workload
         configuration.seed = seed
         configuration.latency = pick([.mean, .median, .sample, .quantile(0.9)])
         configuration.engines = pick([1, 1, 1, 3])
+        if pick([true, false, false, false, false]) {
+            var offload = OffloadConfiguration(cpuChunks: pick([8, 200]))
+            offload.evictionPolicy = pick([.lru, .arc])
+            configuration.scheduler.offload = offload
+            configuration.hostLink = HostLinkConfiguration(bandwidth: 2e9, bytesPerBlock: 2_097_152)
+        }
 
         var load = WorkloadSpecification()
         load.arrivals = ArrivalProcess(rate: pick([.steady(2), .steady(40), .infinite]))
@@ -102,18 +109,42 @@ import Workload
         return (configuration, load, pick([nil, nil, 0.5]))
     }
 
-    @Test(arguments: 0..<30)
-    func `records, steps and results are the same as with every request in every step`(
-        seed: Int
-    ) throws {
-        var (configuration, load, timeout) = try Self.scenario(UInt64(seed))
-        let fast = try Self.run(configuration, load, timeout: timeout)
-        configuration.scheduler.exactSteps = true
-        let exact = try Self.run(configuration, load, timeout: timeout)
-        #expect(fast.records == exact.records)
-        #expect(fast.steps == exact.steps)
-        #expect(fast.result == exact.result)
-        #expect(fast.records.count == fast.result.requests)
+    /// Random scenarios to compare; 10,000 take a quarter of an hour in a release build.
+    static let scenarioCount: Int = {
+        let wanted = ProcessInfo.processInfo.environment["STEPCAST_RANDOM_SCENARIOS"].flatMap { Int($0) }
+        return max(1, wanted ?? 30)
+    }()
+
+    /// In slices, so that many scenarios run on all cores and a failure names its seed.
+    @Test(arguments: 0..<10)
+    func `records, steps and results are the same as with every request in every step`(slice: Int) throws {
+        for seed in stride(from: slice, to: Self.scenarioCount, by: 10) {
+            var (configuration, load, timeout) = try Self.scenario(UInt64(seed))
+            if Self.scenarioCount > 1000 { configuration.scheduler.checksInvariants = false }
+            let fast = try Self.run(configuration, load, timeout: timeout)
+            configuration.scheduler.exactSteps = true
+            let exact = try Self.run(configuration, load, timeout: timeout)
+            #expect(fast.records == exact.records, "seed \(seed)")
+            #expect(fast.steps == exact.steps, "seed \(seed)")
+            // Metrics with histograms and time lines are part of the result.
+            #expect(fast.result == exact.result, "seed \(seed)")
+            #expect(fast.records.count == fast.result.requests, "seed \(seed)")
+        }
+    }
+
+    /// Which features the random scenarios reach: a comparison of nothing would always succeed.
+    @Test func `random scenarios preempt, share, time out and sample`() throws {
+        var (preemptions, hits, timeouts, offloaded, sampled) = (0, 0, 0, 0, 0)
+        for seed in UInt64(0)..<30 {
+            let (configuration, load, timeout) = try Self.scenario(seed)
+            let result = try Self.run(configuration, load, timeout: timeout).result
+            preemptions += result.preemptions
+            hits += result.prefixCacheHits
+            timeouts += result.metrics.timedOut
+            offloaded += result.offload.map { $0.transfers.stores } ?? 0
+            sampled += configuration.latency == .sample ? 1 : 0
+        }
+        #expect(preemptions > 0 && hits > 0 && timeouts > 0 && offloaded > 0 && sampled > 0)
     }
 
     @Test func `a scenario gives the same outcome each time and another with another seed`() throws {

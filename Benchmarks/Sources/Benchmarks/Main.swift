@@ -6,7 +6,8 @@
 
 /// Every benchmark; a new one is a file of its own and a line here.
 let benchmarks: [Benchmark] = [
-    simulationBenchmark, metricsBenchmark, stepTraceBenchmark, trainingBenchmark, oracleBenchmark,
+    simulationBenchmark, prefixBenchmark, steadyDecodeBenchmark, metricsBenchmark, stepTraceBenchmark,
+    trainingBenchmark, oracleBenchmark,
 ]
 
 @main struct Main {

@@ -5,19 +5,26 @@
 /// Block ids never show in a schedule: only how many blocks are free, and in which order cached contents are
 /// lost. So blocks without a findable content are counted, not stored. The free queue is a list of entries: a
 /// run of unhashed blocks, a run of hashed blocks whose content no other request can ask for, or one cached
-/// block that a later prompt may hit. Only the last kind costs a record per block.
+/// block that a later prompt may hit.
+///
+/// Entries stand at the offsets that `PrefixIndex` hands out. The block that caches a key while no other does has the
+/// entry at the key itself, so that the blocks of a prompt lie side by side in memory; runs and further copies of the
+/// same content have entries of their own.
 struct BlockPool {
-    /// A cached block, or a run in the free queue. `key` is a prefix-index key, or one of the two run kinds.
+    /// A cached block, or a run in the free queue.
     struct Entry {
         var previous: Int32 = -1
         var next: Int32 = -1
+        /// The key that is cached (that of the entry itself, or another's if this is a further copy), or one of the
+        /// two run kinds.
         var key: Int32
-        /// Blocks in the run; 1 for a cached block.
-        var count: Int32
-        /// Requests that use the cached block; 0 while in the free queue.
-        var references: Int32 = 0
+        /// Requests that use the cached block, 0 while it is in the free queue, `absent` if there is none; of a run
+        /// its blocks.
+        var count: Int32 = Self.absent
         /// The next younger copy of the same content.
         var youngerCopy: Int32 = -1
+
+        static let absent: Int32 = -1
     }
 
     /// `Entry.key` of a run of blocks without a hash.
@@ -31,23 +38,39 @@ struct BlockPool {
     private(set) var freeCount: Int
     /// Hashed blocks in the free queue that nobody else can hit.
     private(set) var privateFreeCount = 0
+    /// Keys that have a cached copy: vLLM's number of entries in the hash map.
+    private(set) var cachedKeyCount = 0
     /// Changes whenever a content becomes findable: a failed lookup may then succeed.
     private(set) var registrations: UInt64 = 0
     /// Changes whenever a block becomes free.
     private(set) var releases: UInt64 = 0
-    private(set) var entries: [Entry] = []
-    private var freeEntries: [Int32] = []
+    private var entries: [Entry] = []
     private var head: Int32 = -1
     private var tail: Int32 = -1
     /// vLLM 0.15 appends unhashed blocks to the tail; later versions put them in front, to be reused first.
     private let unhashedFirst: Bool
 
-    init(capacity: Int, unhashedFirst: Bool) {
+    init(capacity: Int, unhashedFirst: Bool, index: inout PrefixIndex) {
         self.capacity = capacity
         self.unhashedFirst = unhashedFirst
         freeCount = 0
-        freeUnhashed(capacity)
+        freeUnhashed(capacity, index: &index)
     }
+
+    /// Entries in all; grows.
+    var entryCount: Int { entries.count }
+
+    /// The oldest cached copy of a key's block, -1 when there is none. O(1).
+    @inline(__always)
+    func oldestCopy(of key: Int32) -> Int32 {
+        guard key < entries.count else { return -1 }
+        let entry = entries[Int(key)]
+        return entry.count >= 0 ? key : entry.youngerCopy
+    }
+
+    /// Requests that use a cached block.
+    @inline(__always)
+    func references(of block: Int32) -> Int32 { entries[Int(block)].count }
 
     // MARK: Taking blocks
 
@@ -59,33 +82,69 @@ struct BlockPool {
         while left > 0 {
             let first = head
             let entry = entries[Int(first)]
-            if entry.count > left {
+            if entry.key >= 0 {
+                left -= takeCached(left, index: &index)
+            } else if entry.count > left {
                 entries[Int(first)].count -= left
                 if entry.key == Self.privateRun { privateFreeCount -= Int(left) }
                 return
+            } else {
+                left -= entry.count
+                if entry.key == Self.privateRun { privateFreeCount -= Int(entry.count) }
+                unlink(first)
+                freeEntry(first, index: &index)
             }
-            left -= entry.count
-            unlink(first)
-            if entry.key == Self.privateRun { privateFreeCount -= Int(entry.count) }
-            if entry.key >= 0 { forget(first, key: entry.key, index: &index) }
-            freeEntries.append(first)
         }
     }
 
-    /// Takes a cached block into use by one more request.
-    mutating func touch(_ block: Int32) {
-        let i = Int(block)
-        if entries[i].references == 0 {
-            unlink(block)
-            freeCount -= 1
+    /// Takes cached blocks from the head of the free queue, `most` at most, up to the next run; returns how many.
+    private mutating func takeCached(_ most: Int32, index: inout PrefixIndex) -> Int32 {
+        var taken: Int32 = 0
+        // Blocks of a prompt follow each other and lie in few nodes.
+        var node: Int32 = -1
+        var leaving: Int32 = 0
+        while taken < most && head >= 0 {
+            let block = head
+            let entry = entries[Int(block)]
+            guard entry.key >= 0 else { break }
+            head = entry.next
+            taken += 1
+            if entry.key == block {
+                entries[Int(block)].count = Entry.absent
+                if entry.youngerCopy < 0 { cachedKeyCount -= 1 }
+            } else {
+                forgetCopy(block, key: entry.key, index: &index)
+            }
+            let owner = index.nodeOfKey[Int(entry.key)]
+            if owner != node {
+                if leaving > 0 { index.release(node, count: leaving) }
+                (node, leaving) = (owner, 0)
+            }
+            leaving += 1
         }
-        entries[i].references += 1
+        if head >= 0 { entries[Int(head)].previous = -1 } else { tail = -1 }
+        if leaving > 0 { index.release(node, count: leaving) }
+        return taken
+    }
+
+    /// Takes the oldest cached copies of the first `count` of `cells` into use by one more request.
+    mutating func touch(_ cells: inout [BlockTableCell], at offset: Int, count: Int) {
+        for i in offset..<offset + count {
+            let block = oldestCopy(of: cells[i].key)
+            cells[i].block = block
+            let references = entries[Int(block)].count
+            entries[Int(block)].count = references + 1
+            if references == 0 {
+                unlink(block)
+                freeCount -= 1
+            }
+        }
     }
 
     // MARK: Giving blocks back
 
     /// Frees `count` unhashed blocks.
-    mutating func freeUnhashed(_ count: Int) {
+    mutating func freeUnhashed(_ count: Int, index: inout PrefixIndex) {
         guard count > 0 else { return }
         releases &+= 1
         freeCount += count
@@ -94,12 +153,12 @@ struct BlockPool {
             entries[Int(neighbour)].count += Int32(count)
             return
         }
-        let run = makeEntry(Entry(key: Self.unhashedRun, count: Int32(count)))
+        let run = makeEntry(Entry(key: Self.unhashedRun, count: Int32(count)), index: &index)
         if unhashedFirst { prepend(run) } else { append(run) }
     }
 
     /// Frees `count` hashed blocks that only the request giving them up could have hit.
-    mutating func freePrivate(_ count: Int) {
+    mutating func freePrivate(_ count: Int, index: inout PrefixIndex) {
         guard count > 0 else { return }
         releases &+= 1
         freeCount += count
@@ -108,50 +167,93 @@ struct BlockPool {
             entries[Int(tail)].count += Int32(count)
             return
         }
-        append(makeEntry(Entry(key: Self.privateRun, count: Int32(count))))
+        append(makeEntry(Entry(key: Self.privateRun, count: Int32(count)), index: &index))
     }
 
-    /// Lets one request's use of a cached block go; the last one puts it at the tail of the free queue.
-    mutating func release(_ block: Int32) {
-        entries[Int(block)].references -= 1
-        if entries[Int(block)].references == 0 {
-            append(block)
-            releases &+= 1
-            freeCount += 1
+    /// Lets one request's use of the blocks of `cells` go, the last first; the last use of a block puts it at the tail
+    /// of the free queue.
+    mutating func release(_ cells: [BlockTableCell], at offset: Int, count: Int) {
+        var freed = 0
+        for i in (offset..<offset + count).reversed() {
+            let block = cells[i].block
+            let references = entries[Int(block)].count - 1
+            entries[Int(block)].count = references
+            if references == 0 {
+                append(block)
+                freed += 1
+            }
         }
+        guard freed > 0 else { return }
+        releases &+= 1
+        freeCount += freed
     }
 
-    /// Makes the content of a block in use findable under `key`; returns the block.
-    mutating func register(key: Int32, index: inout PrefixIndex) -> Int32 {
-        let block = makeEntry(Entry(key: key, count: 1, references: 1))
-        let elder = index.addCopy(block, of: key)
-        if elder >= 0 { entries[Int(elder)].youngerCopy = block }
+    /// Makes the contents of blocks in use findable under the keys of `cells`, and notes there which block has which.
+    mutating func register(
+        _ cells: inout [BlockTableCell], at offset: Int, count: Int, index: inout PrefixIndex
+    ) {
+        guard count > 0 else { return }
+        cover(index.keyEnd)
+        var node: Int32 = -1
+        var coming: Int32 = 0
+        for i in offset..<offset + count {
+            let key = cells[i].key
+            if entries[Int(key)].count < 0 && entries[Int(key)].youngerCopy < 0 {
+                entries[Int(key)].count = 1
+                cachedKeyCount += 1
+                cells[i].block = key
+            } else {
+                cells[i].block = makeCopy(of: key, index: &index)
+            }
+            let owner = index.nodeOfKey[Int(key)]
+            if owner != node {
+                if coming > 0 { index.retain(node, count: coming) }
+                (node, coming) = (owner, 0)
+            }
+            coming += 1
+        }
+        index.retain(node, count: coming)
         registrations &+= 1
-        return block
     }
 
-    // MARK: List and copies
+    // MARK: Copies
 
-    private mutating func forget(_ block: Int32, key: Int32, index: inout PrefixIndex) {
-        let younger = entries[Int(block)].youngerCopy
-        let oldest = index.keys[Int(key)].head
-        if oldest == block {
-            index.removeCopy(of: key, oldest: younger, newest: younger < 0 ? -1 : index.keys[Int(key)].tail)
-            return
-        }
-        var elder = oldest
-        while entries[Int(elder)].youngerCopy != block { elder = entries[Int(elder)].youngerCopy }
-        entries[Int(elder)].youngerCopy = younger
-        index.removeCopy(of: key, oldest: oldest, newest: younger < 0 ? elder : index.keys[Int(key)].tail)
+    /// A further copy of a content, the youngest.
+    private mutating func makeCopy(of key: Int32, index: inout PrefixIndex) -> Int32 {
+        let copy = makeEntry(Entry(key: key, count: 1), index: &index)
+        var elder = key
+        while entries[Int(elder)].youngerCopy >= 0 { elder = entries[Int(elder)].youngerCopy }
+        entries[Int(elder)].youngerCopy = copy
+        return copy
     }
 
-    private mutating func makeEntry(_ entry: Entry) -> Int32 {
-        if let free = freeEntries.popLast() {
-            entries[Int(free)] = entry
-            return free
-        }
-        entries.append(entry)
-        return Int32(entries.count - 1)
+    private mutating func forgetCopy(_ copy: Int32, key: Int32, index: inout PrefixIndex) {
+        var elder = key
+        while entries[Int(elder)].youngerCopy != copy { elder = entries[Int(elder)].youngerCopy }
+        entries[Int(elder)].youngerCopy = entries[Int(copy)].youngerCopy
+        freeEntry(copy, index: &index)
+        if oldestCopy(of: key) < 0 { cachedKeyCount -= 1 }
+    }
+
+    // MARK: Entries
+
+    /// Makes an entry for every offset below `end`.
+    @inline(__always)
+    private mutating func cover(_ end: Int) {
+        guard entries.count < end else { return }
+        for key in entries.count..<end { entries.append(Entry(key: Int32(key))) }
+    }
+
+    private mutating func makeEntry(_ entry: Entry, index: inout PrefixIndex) -> Int32 {
+        let place = index.allocateKey()
+        cover(index.keyEnd)
+        entries[Int(place)] = entry
+        return place
+    }
+
+    private mutating func freeEntry(_ entry: Int32, index: inout PrefixIndex) {
+        entries[Int(entry)] = Entry(key: entry)
+        index.freeKey(entry)
     }
 
     private mutating func append(_ entry: Int32) {
@@ -182,8 +284,8 @@ struct BlockPool {
         while entry >= 0 {
             let e = entries[Int(entry)]
             precondition(e.previous == before, "free queue: broken back link")
-            precondition(e.count > 0 && e.references == 0, "free queue: block in use or empty run")
-            free += Int(e.count)
+            precondition(e.key >= 0 ? e.count == 0 : e.count > 0, "free queue: block in use or empty run")
+            free += e.key >= 0 ? 1 : Int(e.count)
             if e.key == Self.privateRun { privateFree += Int(e.count) }
             (before, entry) = (entry, e.next)
         }

@@ -46,10 +46,11 @@ struct KVCacheManager {
         maxModelLen = configuration.maxModelLen
         enableCaching = configuration.enablePrefixCaching
         keysEverything = configuration.offload != nil
-        pool = BlockPool(
-            capacity: configuration.numBlocks - 1, unhashedFirst: !configuration.version.appendsAllFreedBlocks
-        )
         index = PrefixIndex(blockSize: configuration.blockSize)
+        pool = BlockPool(
+            capacity: configuration.numBlocks - 1,
+            unhashedFirst: !configuration.version.appendsAllFreedBlocks,
+            index: &index)
     }
 
     /// Free blocks, cached-but-unused ones included.
@@ -104,6 +105,7 @@ struct KVCacheManager {
     }
 
     /// A block of a request whose key is known.
+    @inline(__always)
     func cell(_ block: Int, of blocks: borrowing RequestBlocks) -> BlockTableCell {
         cells[Int(blocks.cellOffset) + block]
     }
@@ -112,7 +114,8 @@ struct KVCacheManager {
         let sizeClass = RangeAllocator.sizeClass(for: count)
         guard blocks.cellOffset < 0 || sizeClass > Int(blocks.cellClass) else { return }
         let offset = cellRanges.allocate(sizeClass: sizeClass)
-        while cells.count < Int(cellRanges.end) { cells.append(BlockTableCell(key: -1)) }
+        let missing = Int(cellRanges.end) - cells.count
+        if missing > 0 { cells.append(contentsOf: repeatElement(BlockTableCell(key: -1), count: missing)) }
         if blocks.cellOffset >= 0 {
             for i in 0..<Int(blocks.keyCount) { cells[Int(offset) + i] = cells[Int(blocks.cellOffset) + i] }
             cellRanges.free(blocks.cellOffset, sizeClass: Int(blocks.cellClass))
@@ -134,9 +137,9 @@ struct KVCacheManager {
         }
         let offset = Int(blocks.cellOffset)
         while hit.blocks < limit {
-            let block = index.oldestCopy(of: cells[offset + hit.blocks].key)
+            let block = pool.oldestCopy(of: cells[offset + hit.blocks].key)
             if block < 0 { break }
-            if pool.entries[Int(block)].references == 0 { hit.freeBlocks += 1 }
+            if pool.references(of: block) == 0 { hit.freeBlocks += 1 }
             hit.blocks += 1
         }
         return hit
@@ -144,6 +147,7 @@ struct KVCacheManager {
 
     /// Blocks that have to be free for the request to hold `tokens` tokens.
     /// Source: `single_type_kv_cache_manager.py: get_num_blocks_to_allocate`.
+    @inline(__always)
     func blocksNeeded(_ blocks: borrowing RequestBlocks, hit: PrefixHit, tokens: Int) -> Int {
         max(ceilDivide(min(tokens, maxModelLen), blockSize) - Int(blocks.held) - hit.blocks, 0)
             + hit.freeBlocks
@@ -153,12 +157,7 @@ struct KVCacheManager {
     /// queue. The caller has made sure that they are there.
     mutating func allocate(_ blocks: inout RequestBlocks, hit: PrefixHit, tokens: Int) {
         if hit.blocks > 0 {
-            let offset = Int(blocks.cellOffset)
-            for i in 0..<hit.blocks {
-                let block = index.oldestCopy(of: cells[offset + i].key)
-                pool.touch(block)
-                cells[offset + i].block = block
-            }
+            pool.touch(&cells, at: Int(blocks.cellOffset), count: hit.blocks)
             blocks.held += Int32(hit.blocks)
             blocks.hashed = Int32(hit.blocks)
             blocks.findable = Int32(hit.blocks)
@@ -186,10 +185,9 @@ struct KVCacheManager {
             if blocks.keyCount < end {
                 extendKeys(&blocks, toTokens: Int(end) * blockSize, expectedTokens: knownTokens)
             }
-            let offset = Int(blocks.cellOffset)
-            for i in Int(blocks.findable)..<Int(end) {
-                cells[offset + i].block = pool.register(key: cells[offset + i].key, index: &index)
-            }
+            pool.register(
+                &cells, at: Int(blocks.cellOffset + blocks.findable), count: Int(end - blocks.findable),
+                index: &index)
             blocks.findable = end
         }
         blocks.hashed = full
@@ -199,13 +197,10 @@ struct KVCacheManager {
 
     /// Frees all blocks of a request, tail first. Source: `single_type_kv_cache_manager.py: free`.
     mutating func free(_ blocks: inout RequestBlocks) {
-        pool.freeUnhashed(Int(blocks.held - blocks.hashed))
-        pool.freePrivate(Int(blocks.hashed - blocks.findable))
-        let offset = Int(blocks.cellOffset)
-        var i = Int(blocks.findable)
-        while i > 0 {
-            i -= 1
-            pool.release(cells[offset + i].block)
+        pool.freeUnhashed(Int(blocks.held - blocks.hashed), index: &index)
+        pool.freePrivate(Int(blocks.hashed - blocks.findable), index: &index)
+        if blocks.findable > 0 {
+            pool.release(cells, at: Int(blocks.cellOffset), count: Int(blocks.findable))
         }
         (blocks.held, blocks.hashed, blocks.findable) = (0, 0, 0)
     }
@@ -228,14 +223,14 @@ struct KVCacheManager {
 
     /// Distinct hashes in the prefix cache, given the hashed private blocks that requests hold.
     func distinctHashes(privateHeld: Int) -> Int {
-        index.cachedKeyCount + pool.privateFreeCount + privateHeld
+        pool.cachedKeyCount + pool.privateFreeCount + privateHeld
     }
 
     /// Checks that the blocks which requests hold and the free ones make up the pool. O(entries + requests).
     func checkInvariants(requests: some Sequence<RequestBlocks>) {
         pool.checkInvariants()
         var anonymous = 0
-        var uses = [Int32](repeating: 0, count: pool.entries.count)
+        var uses = [Int32](repeating: 0, count: pool.entryCount)
         for blocks in requests {
             precondition(
                 0 <= blocks.findable && blocks.findable <= blocks.hashed && blocks.hashed <= blocks.held,
@@ -247,7 +242,7 @@ struct KVCacheManager {
         }
         var used = anonymous
         for (block, count) in uses.enumerated() where count > 0 {
-            precondition(pool.entries[block].references == count, "block: reference count is off")
+            precondition(pool.references(of: Int32(block)) == count, "block: reference count is off")
             used += 1
         }
         precondition(used + pool.freeCount == pool.capacity, "blocks are lost or doubled")

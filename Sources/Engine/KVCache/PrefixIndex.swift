@@ -5,15 +5,8 @@ import ServingCore
 /// vLLM chains a hash over the token ids of each block (`v1/core/kv_cache_utils.py: get_request_block_hasher`).
 /// Here a token is (segment, offset) and segments start at offset 0, so a path of segments in the trie *is* the
 /// token sequence, and the pair (node that holds the block's last token, block number) is the block's hash
-/// without collisions and without looking at tokens. A key knows the cached copies of its block, oldest first.
+/// without collisions and without looking at tokens. `BlockPool` knows which cached blocks have a key.
 struct PrefixIndex {
-    /// One block identity; `head` and `tail` are the oldest and newest cached copies, -1 when not cached.
-    struct Key {
-        var head: Int32 = -1
-        var tail: Int32 = -1
-        var node: Int32 = -1
-    }
-
     private struct Node {
         var parent: Int32
         /// Token position at which this node's segment begins.
@@ -36,9 +29,8 @@ struct PrefixIndex {
 
     static let root: Int32 = 0
 
-    private(set) var keys: [Key] = []
-    /// Keys that have a cached copy: vLLM's number of entries in the hash map.
-    private(set) var cachedKeyCount = 0
+    /// By key: the node that owns it.
+    private(set) var nodeOfKey: [Int32] = []
     private let blockSize: Int32
     private var nodes: [Node]
     private var freeNodes: [Int32] = []
@@ -80,14 +72,15 @@ struct PrefixIndex {
         makeNode(parent: parent, start: start, segment: -1, isShared: false)
     }
 
-    /// Keeps `node` (and with it all nodes above) until the matching `release`.
-    mutating func retain(_ node: Int32) { nodes[Int(node)].references += 1 }
+    /// Keeps `node` (and with it all nodes above) until as many matching `release`s.
+    mutating func retain(_ node: Int32, count: Int32 = 1) { nodes[Int(node)].references += count }
 
     /// Lets `node` go; frees it, and those above, once nothing keeps them.
-    mutating func release(_ node: Int32) {
-        var node = node
+    mutating func release(_ node: Int32, count: Int32 = 1) {
+        var (node, count) = (node, count)
         while true {
-            nodes[Int(node)].references -= 1
+            nodes[Int(node)].references -= count
+            count = 1
             guard nodes[Int(node)].references == 0 else { return }
             let parent = nodes[Int(node)].parent
             removeNode(node)
@@ -96,10 +89,10 @@ struct PrefixIndex {
     }
 
     /// Keeps a key and its path until the matching `release(nodeOf:)`.
-    mutating func retain(nodeOf key: Int32) { retain(keys[Int(key)].node) }
+    mutating func retain(nodeOf key: Int32) { retain(nodeOfKey[Int(key)]) }
 
     /// Lets a key's path go.
-    mutating func release(nodeOf key: Int32) { release(keys[Int(key)].node) }
+    mutating func release(nodeOf key: Int32) { release(nodeOfKey[Int(key)]) }
 
     private mutating func makeNode(parent: Int32, start: Int, segment: SegmentID, isShared: Bool) -> Int32 {
         nodes[Int(parent)].references += 1
@@ -163,8 +156,8 @@ struct PrefixIndex {
         let first = last < 0 ? nodes[Int(node)].start / blockSize : firstBlock
         let sizeClass = RangeAllocator.sizeClass(for: count + Int(firstBlock - first))
         let base = keyRanges.allocate(sizeClass: sizeClass)
-        while keys.count < Int(keyRanges.end) { keys.append(Key()) }
-        for key in Int(base)..<Int(base) + (1 << sizeClass) { keys[key] = Key(node: node) }
+        coverKeys()
+        for key in Int(base)..<Int(base) + (1 << sizeClass) { nodeOfKey[key] = node }
         let made = Extent(firstBlock: first, base: base, sizeClass: Int32(sizeClass))
         let index: Int32
         if let free = freeExtents.popLast() {
@@ -178,27 +171,22 @@ struct PrefixIndex {
         return index
     }
 
-    /// The oldest cached copy of a key's block, -1 when there is none.
-    func oldestCopy(of key: Int32) -> Int32 { keys[Int(key)].head }
+    /// One past the greatest key.
+    var keyEnd: Int { Int(keyRanges.end) }
 
-    /// Notes that `block` now caches `key`; returns the copy before it, -1 if it is the first.
-    mutating func addCopy(_ block: Int32, of key: Int32) -> Int32 {
-        let newest = keys[Int(key)].tail
-        if newest < 0 {
-            keys[Int(key)].head = block
-            cachedKeyCount += 1
-        }
-        keys[Int(key)].tail = block
-        nodes[Int(keys[Int(key)].node)].references += 1
-        return newest
+    /// A key that no node owns.
+    mutating func allocateKey() -> Int32 {
+        let key = keyRanges.allocate(sizeClass: 0)
+        coverKeys()
+        return key
     }
 
-    /// Notes that a copy of `key` is gone and which copies are now its oldest and newest (-1: none).
-    mutating func removeCopy(of key: Int32, oldest: Int32, newest: Int32) {
-        keys[Int(key)].head = oldest
-        keys[Int(key)].tail = newest
-        if oldest < 0 { cachedKeyCount -= 1 }
-        release(keys[Int(key)].node)
+    /// Takes back a key that no node owns.
+    mutating func freeKey(_ key: Int32) { keyRanges.free(key, sizeClass: 0) }
+
+    private mutating func coverKeys() {
+        let missing = keyEnd - nodeOfKey.count
+        if missing > 0 { nodeOfKey.append(contentsOf: repeatElement(-1, count: missing)) }
     }
 
     // MARK: Hash table

@@ -47,10 +47,13 @@ public struct Batch: Sendable {
     /// An empty batch.
     public init() {}
 
+    /// Whether requests were admitted in the step.
+    var hasAdmissions = false
+
     mutating func clear() {
-        transfers.clear()
-        requests.removeAll(keepingCapacity: true)
-        preempted.removeAll(keepingCapacity: true)
+        requests.clear()
+        preempted.clear()
+        hasAdmissions = false
         cohortCount = 0
         cohortStep = -1
         totalTokens = 0

@@ -9,6 +9,8 @@ struct DecodeCohort {
     private(set) var count = 0
     /// Cohort steps scheduled so far; the index of the next.
     private(set) var scheduled: Int64 = 0
+    /// `scheduled % blockSize`, kept because dividing costs more than all else of a step.
+    private var phaseOfNext = 0
     /// Cohort steps whose output was processed.
     var processed: Int64 = 0
     /// Sum over members of (computed tokens before cohort step t) - t.
@@ -38,7 +40,7 @@ struct DecodeCohort {
     /// Sum of the context lengths that the next step reads, new tokens included.
     var contextTokens: Int { Int(offsetSum + Int64(count) * (scheduled + 1)) }
     /// Blocks that the next step needs.
-    var blocksNeeded: Int { Int(crossings[Int(scheduled % blockSize)]) }
+    var blocksNeeded: Int { Int(crossings[phaseOfNext]) }
 
     // MARK: Members
 
@@ -63,16 +65,15 @@ struct DecodeCohort {
         crossings[phase(-offset)] -= 1
         due.remove(slot, from: Self.wheel(request.dueStep))
         if isRegistering(request) { registering.remove(slot, from: registerPhase(offset)) }
-        request = current(request)
+        bringUpToDate(&request)
         request.cohortStart = -1
     }
 
-    /// A member's state by now. O(1).
-    func current(_ member: RequestState) -> RequestState {
-        var request = member
-        let steps = Int32(scheduled - member.cohortStart)
-        guard steps > 0 else { return request }
-        let delivered = Int32(max(0, processed - member.cohortStart))
+    /// Makes a member's counts those of now. O(1).
+    func bringUpToDate(_ request: inout RequestState) {
+        let steps = Int32(scheduled - request.cohortStart)
+        guard steps > 0 else { return }
+        let delivered = Int32(max(0, processed - request.cohortStart))
         request.numTokens += delivered
         request.numComputedTokens += steps
         request.inFlightTokens += steps - delivered
@@ -85,7 +86,6 @@ struct DecodeCohort {
             let known = isAsync ? computed - 1 : computed
             request.blocks.hashed = max(request.blocks.hashed, Int32(known / Int(blockSize)))
         }
-        return request
     }
 
     /// The first member of the list that holds those due at the next step, and others; -1 when empty.
@@ -93,7 +93,7 @@ struct DecodeCohort {
     /// The member after `slot` in that list.
     func nextDue(after slot: Int32) -> Int32 { due.next(after: slot) }
     /// The first of the members that have a block to register in the next step; -1 when there are none.
-    var firstRegistering: Int32 { registering.first(of: Int(scheduled % blockSize)) }
+    var firstRegistering: Int32 { registering.first(of: phaseOfNext) }
     /// The member after `slot` in that list.
     func nextRegistering(after slot: Int32) -> Int32 { registering.next(after: slot) }
     /// Tokens of a member that are known and computed after the next step.
@@ -103,7 +103,11 @@ struct DecodeCohort {
     }
 
     /// Counts a step for all members.
-    mutating func advance() { scheduled += 1 }
+    mutating func advance() {
+        scheduled += 1
+        phaseOfNext += 1
+        if phaseOfNext == crossings.count { phaseOfNext = 0 }
+    }
 
     /// Notes that a request which had a token in flight in cohort step `index` has ended.
     mutating func lose(at index: Int64) {

@@ -8,11 +8,14 @@ import ServingCore
 public struct EngineCore: Sendable {
     /// The scheduler and its cache.
     public var scheduler: Scheduler
-    /// Steps in flight, at most two; `oldest` is the one that ends first.
-    private var batches = [Batch(), Batch()]
-    private var oldest = 0
+    /// Steps in flight, at most two, in turns. Side by side rather than in an array, which would be copied from.
+    private var even = Batch()
+    private var odd = Batch()
+    /// Whether the step in flight that ends first is `odd`.
+    private var isOldestOdd = false
     /// How many steps are in flight.
     public private(set) var inFlight = 0
+    private let depth: Int
 
     /// What one turn of the loop did first.
     public enum Turn: Sendable {
@@ -28,28 +31,46 @@ public struct EngineCore: Sendable {
     /// An idle engine.
     public init(configuration: SchedulerConfiguration) {
         scheduler = Scheduler(configuration: configuration)
+        depth = configuration.asyncScheduling ? 2 : 1
     }
 
     /// The step that was scheduled last. Valid until the second next call of `advance`.
     public var newestBatch: Batch {
-        _read { yield batches[(oldest + inFlight - 1) & 1] }
+        _read {
+            if isNewestOdd { yield odd } else { yield even }
+        }
     }
+    private var isNewestOdd: Bool { isOldestOdd != (inFlight & 1 == 0) }
 
+    // Stored, because asking a method of so large a struct costs a copy of it.
     /// Tokens of the step that was scheduled last.
-    public var newestTokens: Int { batches[(oldest + inFlight - 1) & 1].totalTokens }
+    public private(set) var newestTokens = 0
     /// Step-time inputs of the step that was scheduled last.
-    public var newestState: StepState { batches[(oldest + inFlight - 1) & 1].state }
-    /// Requests scheduled one by one in the step that was scheduled last.
-    public var newestRequests: [ScheduledRequest] { batches[(oldest + inFlight - 1) & 1].requests }
+    public private(set) var newestState = StepState()
+    /// Whether the step that was scheduled last admitted requests.
+    public private(set) var hasNewestAdmissions = false
+
+    /// Fills `list` with the requests that the step scheduled last admitted.
+    public mutating func newestAdmissions(into list: inout [ScheduledRequest]) {
+        list.clear()
+        for request in isNewestOdd ? odd.requests : even.requests where request.kind != .running {
+            list.append(request)
+        }
+    }
 
     /// Schedules a step if there is anything to do.
     public mutating func advance() -> Turn {
         guard scheduler.hasRequests else { return inFlight == 0 ? .idle : .mustUpdate(scheduled: false) }
-        let newest = (oldest + inFlight) & 1
-        scheduler.schedule(into: &batches[newest])
         inFlight += 1
-        let depth = scheduler.configuration.asyncScheduling ? 2 : 1
-        if inFlight < depth && (batches[newest].totalTokens > 0 || scheduler.hasRequests) {
+        if isNewestOdd {
+            scheduler.schedule(into: &odd)
+            (newestTokens, newestState, hasNewestAdmissions) = (odd.totalTokens, odd.state, odd.hasAdmissions)
+        } else {
+            scheduler.schedule(into: &even)
+            (newestTokens, newestState, hasNewestAdmissions) =
+                (even.totalTokens, even.state, even.hasAdmissions)
+        }
+        if inFlight < depth && (newestTokens > 0 || scheduler.hasRequests) {
             return .scheduled
         }
         return .mustUpdate(scheduled: true)
@@ -57,11 +78,12 @@ public struct EngineCore: Sendable {
 
     /// Processes the output of the oldest step in flight; see `Scheduler.update`.
     public mutating func update(stamp: Int64, outputs: inout [Scheduler.Output]) -> Scheduler.CohortOutput {
-        defer {
-            oldest = (oldest + 1) & 1
-            inFlight -= 1
-        }
-        return scheduler.update(from: batches[oldest], stamp: stamp, outputs: &outputs)
+        let isOdd = isOldestOdd
+        isOldestOdd.toggle()
+        inFlight -= 1
+        return isOdd
+            ? scheduler.update(from: &odd, stamp: stamp, outputs: &outputs)
+            : scheduler.update(from: &even, stamp: stamp, outputs: &outputs)
     }
 
     /// Transfers to or from CPU memory are complete; call it right after the `update` of the step that reports them.

@@ -59,7 +59,7 @@ struct RequestState {
     /// Position in the order of admission, which is the order of the running list.
     var sequence: Int64 = -1
     /// Cohort step at which it joined the decode cohort, -1 while it is scheduled by itself. The counts above
-    /// and below are those of that moment; `DecodeCohort.current` gives those of now.
+    /// and below are those of that moment; `DecodeCohort.bringUpToDate` gives those of now.
     var cohortStart: Int64 = -1
     /// Cohort step in which it produces its last token.
     var dueStep: Int64 = -1

@@ -7,8 +7,8 @@ extension Scheduler {
         }
         offload!.blocks.beginAllocation(slot)
         for block in 0..<hit.blocks {
-            let entry = kv.index.oldestCopy(of: kv.cell(block, of: requests[Int(slot)].blocks).key)
-            let isFree = kv.pool.entries[Int(entry)].references == 0
+            let entry = kv.pool.oldestCopy(of: kv.cell(block, of: requests[Int(slot)].blocks).key)
+            let isFree = kv.pool.references(of: entry) == 0
             offload!.blocks.touch(entry: entry, isFree: isFree, by: slot)
         }
         kv.allocate(&requests[Int(slot)].blocks, hit: hit, tokens: tokens)
@@ -44,7 +44,7 @@ extension Scheduler {
         }
         for i in (0..<Int(blocks.findable)).reversed() {
             let entry = kv.cell(i, of: blocks).block
-            if kv.pool.entries[Int(entry)].references == 1 { offload!.blocks.freeHashed(table[i]) }
+            if kv.pool.references(of: entry) == 1 { offload!.blocks.freeHashed(table[i]) }
         }
     }
 }

@@ -22,8 +22,9 @@ extension Scheduler {
         kv.takeBlocks(cohort.blocksNeeded)
         registerCohortBlocks()
         cohort.advance()
-        for slot in individuals {
+        for k in individuals.indices {
             guard budget.isLeft else { break }
+            let slot = individuals[k]
             let count = tokensToSchedule(slot, budget, threshold)
             if count > 0 { scheduleRunningRequest(slot, count: count, into: &batch, &budget) }
         }
@@ -31,10 +32,12 @@ extension Scheduler {
     }
 
     /// Whether all running requests can be scheduled as if each were alone. O(individuals).
+    @inline(__always)
     private func fitsTogether(_ budget: Budget, _ threshold: Int) -> Bool {
         var left = budget
         left.spend(cohort.count)
         guard left.tokens >= 0 && left.inputTokens >= 0 else { return false }
+        if individuals.isEmpty { return cohort.blocksNeeded <= kv.freeBlocks }
         let lastMember = lastMemberSequence()
         var blocks = cohort.blocksNeeded
         for slot in individuals {
@@ -53,6 +56,7 @@ extension Scheduler {
     }
 
     /// Place in the running list of the last member of the cohort, which must not be empty.
+    @inline(__always)
     private func lastMemberSequence() -> Int64 {
         var slot = running.last
         while requests[Int(slot)].cohortStart < 0 { slot = requests[Int(slot)].previous }
@@ -91,11 +95,12 @@ extension Scheduler {
     }
 
     /// The one token of a request that is in flight in the last cohort step.
+    @inline(__always)
     private func inFlightShare(of slot: Int32) -> ScheduledRequest {
-        let request = requests[Int(slot)]
+        let i = Int(slot)
         return ScheduledRequest(
-            handle: RequestHandle(slot: slot, generation: request.generation), tokens: 1,
-            computedTokens: request.numComputedTokens - 1, sequence: request.sequence, kind: .running,
+            handle: RequestHandle(slot: slot, generation: requests[i].generation), tokens: 1,
+            computedTokens: requests[i].numComputedTokens - 1, sequence: requests[i].sequence, kind: .running,
             producesToken: true)
     }
 
@@ -116,7 +121,7 @@ extension Scheduler {
 
     /// Makes every member an individual request again.
     mutating func dissolveCohort() {
-        individuals.removeAll(keepingCapacity: true)
+        individuals.clear()
         guard cohort.count > 0 || !leavers.isEmpty else { return }
         var slot = running.first
         while slot >= 0 {
@@ -129,7 +134,7 @@ extension Scheduler {
             dissolved.append(share)
         }
         if cohort.scheduled > cohort.processed { dissolvedStep = cohort.scheduled - 1 }
-        leavers.removeAll(keepingCapacity: true)
+        leavers.clear()
         _ = cohort.takeLost(at: cohort.scheduled - 1)
         cohort.processed = cohort.scheduled
     }
@@ -150,25 +155,24 @@ extension Scheduler {
     ///   - shares: the requests scheduled by themselves.
     ///   - together: whether the cohort took part in the step.
     mutating func enlist(_ shares: [ScheduledRequest], together: Bool) {
-        guard !configuration.exactSteps else { return }
-        for scheduled in shares where scheduled.producesToken && canJoin(scheduled.handle.slot) {
-            let slot = scheduled.handle.slot
-            let last = lastComputed(requests[Int(slot)])
+        var hasAdmissions = false
+        for share in shares {
+            if share.kind != .running { hasAdmissions = true }
+            let slot = share.handle.slot
+            guard share.producesToken, canJoin(slot) else { continue }
+            let last = lastComputed(slot)
             cohort.join(slot, &requests[Int(slot)], lastComputed: last)
         }
-        if together {
-            individuals.removeAll { requests[Int($0)].cohortStart >= 0 }
-            for scheduled in shares
-            where scheduled.kind != .running && requests[Int(scheduled.handle.slot)].cohortStart < 0 {
-                individuals.append(scheduled.handle.slot)
-            }
-        } else {
-            collectIndividuals()
+        guard together else { return collectIndividuals() }
+        if !individuals.isEmpty { individuals.removeAll { requests[Int($0)].cohortStart >= 0 } }
+        guard hasAdmissions else { return }
+        for share in shares where share.kind != .running && requests[Int(share.handle.slot)].cohortStart < 0 {
+            individuals.append(share.handle.slot)
         }
     }
 
     private mutating func collectIndividuals() {
-        individuals.removeAll(keepingCapacity: true)
+        individuals.clear()
         var slot = running.first
         while slot >= 0 {
             if requests[Int(slot)].cohortStart < 0 { individuals.append(slot) }
@@ -177,16 +181,21 @@ extension Scheduler {
     }
 
     /// Whether a request that was just scheduled will compute one token in the next step and produce another.
+    @inline(__always)
     private func canJoin(_ slot: Int32) -> Bool {
-        let request = requests[Int(slot)]
+        let i = Int(slot)
         let known =
-            configuration.asyncScheduling ? request.numTokens + request.placeholders - 1 : request.numTokens
-        return request.numComputedTokens == known && request.numComputedTokens < lastComputed(request)
+            configuration.asyncScheduling
+            ? requests[i].numTokens + requests[i].placeholders - 1 : requests[i].numTokens
+        return requests[i].numComputedTokens == known && known < lastComputed(slot)
     }
 
     /// Computed tokens before the step that produces a request's last token.
-    private func lastComputed(_ request: borrowing RequestState) -> Int32 {
-        min(request.stopTotalTokens, request.maxTotalTokens, Int32(configuration.maxModelLen)) - 2
+    @inline(__always)
+    private func lastComputed(_ slot: Int32) -> Int32 {
+        let i = Int(slot)
+        let limit = Int32(configuration.maxModelLen)
+        return min(requests[i].stopTotalTokens, requests[i].maxTotalTokens, limit) - 2
     }
 
     // MARK: Output
@@ -204,7 +213,7 @@ extension Scheduler {
             requests[i].cohortStepInFlight = -1
             requests[i].lastStamp = stamp
         }
-        leavers.removeAll(keepingCapacity: true)
+        leavers.clear()
         return count - cohort.takeLost(at: step)
     }
 

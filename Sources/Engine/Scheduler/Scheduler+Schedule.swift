@@ -8,6 +8,7 @@ extension Scheduler {
     /// - Complexity: O(requests scheduled one by one + blocks admitted); O(running) when budget or blocks bind.
     public mutating func schedule(into batch: inout Batch) {
         batch.clear()
+        if hasOffload { batch.transfers.clear() }
         var budget = Budget(tokens: tokenBudget, inputTokens: configuration.maxNumBatchedTokens)
         let threshold = longPrefillThreshold()
         if !scheduleRunningTogether(into: &batch, &budget, threshold) {
@@ -16,7 +17,7 @@ extension Scheduler {
         }
         if batch.preempted.isEmpty {
             if !hasOffload {
-                admitWaiting(into: &batch, &budget, threshold)
+                if waiting.count > 0 { admitWaiting(into: &batch, &budget, threshold) }
             } else {
                 admitWithOffload(into: &batch, &budget, threshold)
             }
@@ -24,9 +25,12 @@ extension Scheduler {
         if hasOffload {
             planTransfers(&batch)
             offload!.scheduledSteps += 1
+            jobsUnderWay = offload!.jobs.count
         }
         finishScheduling(&batch)
-        enlist(batch.requests, together: batch.cohortStep >= 0)
+        if !configuration.exactSteps && (batch.cohortStep < 0 || !batch.requests.isEmpty) {
+            enlist(batch.requests, together: batch.cohortStep >= 0)
+        }
         hasUnflushedFinishes = false
         precondition(batch.totalTokens <= tokenBudget, "step: over the token budget")
         checkInvariants()
@@ -46,6 +50,7 @@ extension Scheduler {
     }
 
     /// Most tokens of one request in this step; 0 for no limit.
+    @inline(__always)
     private func longPrefillThreshold() -> Int {
         let eligible = running.count + waitingCount
         let limit = configuration.longPrefillTokenThreshold
@@ -87,6 +92,7 @@ extension Scheduler {
     }
 
     /// Tokens that a running request would compute now; 0 or less to leave it out.
+    @inline(__always)
     func tokensToSchedule(_ slot: Int32, _ budget: Budget, _ threshold: Int) -> Int {
         let i = Int(slot)
         let computed = Int(requests[i].numComputedTokens)
@@ -121,6 +127,7 @@ extension Scheduler {
     }
 
     /// The first of the running requests whose (priority, arrival time) is greatest. O(running).
+    @inline(__always)
     private func leastUrgentRunning() -> Int32 {
         var victim = running.first
         var slot = requests[Int(victim)].next
@@ -226,6 +233,7 @@ extension Scheduler {
         if requests[i].firstHitTokens < 0 { requests[i].firstHitTokens = Int32(computed) }
         cacheScheduled(slot, tokens: computed + count)
         append(slot, count: count, kind: kind, to: &batch, &budget)
+        batch.hasAdmissions = true
         return true
     }
 
@@ -238,6 +246,7 @@ extension Scheduler {
         cacheBlocks(slot, tokens: min(tokens, known), knownTokens: known)
     }
 
+    @inline(__always)
     private func append(
         _ slot: Int32, count: Int, kind: ScheduledKind, to batch: inout Batch, _ budget: inout Budget
     ) {

@@ -140,6 +140,7 @@ extension Scheduler {
             }
             if isEnded { closeIfDone(job.slot) }
         }
+        if hasOffload { jobsUnderWay = offload!.jobs.count }
         checkInvariants()
     }
 

@@ -32,25 +32,26 @@ extension Scheduler {
     ///
     /// First and last tokens are always among `outputs`.
     /// - Parameters:
+    ///   - batch: the step; it stays as it is.
     ///   - stamp: any value by which the caller knows this update again, such as the time.
     ///   - outputs: cleared and filled with one element per token of a request scheduled by itself.
     /// - Returns: the tokens of the requests that were scheduled together.
     /// - Complexity: O(requests scheduled one by one + blocks freed).
     public mutating func update(
-        from batch: borrowing Batch, stamp: Int64, outputs: inout [Output]
+        from batch: inout Batch, stamp: Int64, outputs: inout [Output]
     ) -> CohortOutput {
-        outputs.removeAll(keepingCapacity: true)
+        outputs.clear()
         let together = CohortOutput(
             tokens: updateCohort(step: batch.cohortStep, count: batch.cohortCount, stamp: stamp),
             previousStamp: lastStamp)
         if batch.cohortStep >= 0 && batch.cohortStep == dissolvedStep {
             // The cohort has been dissolved since: its requests are single ones now.
             let shares = (batch.requests + dissolved).sorted { $0.sequence < $1.sequence }
-            dissolved.removeAll(keepingCapacity: true)
+            dissolved.clear()
             dissolvedStep = -1
             for share in shares { update(share, stamp: stamp, outputs: &outputs) }
         } else {
-            for share in batch.requests { update(share, stamp: stamp, outputs: &outputs) }
+            for k in batch.requests.indices { update(batch.requests[k], stamp: stamp, outputs: &outputs) }
         }
         lastStamp = stamp
         if hasOffload {

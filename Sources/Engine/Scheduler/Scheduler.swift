@@ -18,6 +18,8 @@ public struct Scheduler: Sendable {
     var offload: KVOffloader?
     /// Whether there is one: asked in every step, where looking into the tier itself would cost.
     let hasOffload: Bool
+    /// Copies to or from the CPU tier that are not complete.
+    var jobsUnderWay = 0
     var kv: KVCacheManager
     var cohort: DecodeCohort
     /// Running requests outside the cohort, in list order.
@@ -55,28 +57,29 @@ public struct Scheduler: Sendable {
 
     /// A request's state by now, whether or not it is in the decode cohort.
     func current(_ slot: Int32) -> RequestState {
-        let request = requests[Int(slot)]
-        return request.cohortStart < 0 ? request : cohort.current(request)
+        var request = requests[Int(slot)]
+        if request.cohortStart >= 0 { cohort.bringUpToDate(&request) }
+        return request
     }
 
     // MARK: What callers may know
 
     /// vLLM's `has_requests()`: whether another step is due.
-    public var hasRequests: Bool {
+    @inline(__always) public var hasRequests: Bool {
         running.count > 0 || waiting.count > 0 || hasUnflushedFinishes || kvHolding.count > 0 || hasTransfers
     }
     /// Whether copies to or from CPU memory are under way.
-    public var hasTransfers: Bool { hasOffload && !offload!.jobs.isEmpty }
+    @inline(__always) public var hasTransfers: Bool { jobsUnderWay > 0 }
     /// Requests in the running list.
-    public var runningCount: Int { running.count }
+    @inline(__always) public var runningCount: Int { running.count }
     /// Waiting requests, those whose prefix is being loaded included.
-    public var waitingCount: Int { waiting.count + kvHolding.count }
+    @inline(__always) public var waitingCount: Int { waiting.count + kvHolding.count }
     /// Waiting requests that hold blocks.
     public var kvHoldingCount: Int { kvHolding.count }
     /// Free KV blocks, cached-but-unused ones included.
-    public var freeBlocks: Int { kv.freeBlocks }
+    @inline(__always) public var freeBlocks: Int { kv.freeBlocks }
     /// KV blocks, the null block left out.
-    public var usableBlocks: Int { kv.pool.capacity }
+    @inline(__always) public var usableBlocks: Int { kv.pool.capacity }
 
     /// Distinct block hashes in the prefix cache. O(running).
     public var distinctHashes: Int {
@@ -112,7 +115,7 @@ public struct Scheduler: Sendable {
     public func id(of handle: RequestHandle) -> Int { requests[Int(handle.slot)].id }
 
     /// Whether the request has not ended.
-    public func isLive(_ handle: RequestHandle) -> Bool {
+    @inline(__always) public func isLive(_ handle: RequestHandle) -> Bool {
         requests[Int(handle.slot)].generation == handle.generation
     }
 
@@ -199,10 +202,16 @@ public struct Scheduler: Sendable {
     // MARK: Invariants
 
     /// Checks block conservation, queue membership and limits, where the configuration asks for it.
-    func checkInvariants() {
-        guard configuration.checksInvariants else { return }
+    @inline(__always)
+    mutating func checkInvariants() {
+        if configuration.checksInvariants { checkEverything() }
+    }
+
+    // Mutating only in name: calling a method that isn't copies so large a struct, even before asking whether to.
+    @inline(never)
+    private mutating func checkEverything() {
         let live = requests.indices.filter { requests[$0].phase != .free }
-        kv.checkInvariants(requests: live.lazy.map { current(Int32($0)).blocks })
+        kv.checkInvariants(requests: live.map { current(Int32($0)).blocks })
         var slot = running.first
         var (count, members, sequence) = (0, 0, Int64(-1))
         while slot >= 0 {

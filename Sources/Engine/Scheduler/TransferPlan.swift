@@ -54,10 +54,10 @@ public struct TransferPlan: Sendable, Equatable {
     public init() {}
 
     mutating func clear() {
-        if !externalHits.isEmpty { externalHits.removeAll(keepingCapacity: true) }
-        if !loads.isEmpty { loads.removeAll(keepingCapacity: true) }
-        if !stores.isEmpty { stores.removeAll(keepingCapacity: true) }
-        if !flush.isEmpty { flush.removeAll(keepingCapacity: true) }
+        if !externalHits.isEmpty { externalHits.clear() }
+        if !loads.isEmpty { loads.clear() }
+        if !stores.isEmpty { stores.clear() }
+        if !flush.isEmpty { flush.clear() }
         (evictedChunks, refusedStores, residentChunks) = (0, 0, 0)
     }
 }

@@ -1,8 +1,9 @@
 import ServingCore
 
 /// An oracle for one deployment: what a simulator asks once per step and once per request, without allocation.
-@frozen
-public struct CompiledOracle: Sendable {
+///
+/// A class, because a struct of this size would be copied whenever it is asked.
+public final class CompiledOracle: Sendable {
     @usableFromInline enum Shape: UInt8, Sendable { case locationScale, logNormal, quantiles }
 
     @usableFromInline let shape: Shape

@@ -80,7 +80,7 @@ public struct CompiledStepModel: Sendable {
     }
 
     /// The model's value for a step, exactly the dot product of coefficients and features (up to rounding).
-    @inlinable
+    @inlinable @inline(__always)
     public func callAsFunction(_ state: borrowing StepState) -> Double {
         let prefill = Double(state.prefillTokens)
         let decode = Double(state.decodeRequests)
@@ -101,7 +101,7 @@ public struct CompiledStepModel: Sendable {
         return seconds
     }
 
-    @inlinable
+    @inlinable @inline(__always)
     func rareTerms(_ state: borrowing StepState, _ prefill: Double, _ decode: Double) -> Double {
         let usage = state.kvUsageRatio
         let running = Double(state.runningRequests)

@@ -38,6 +38,8 @@ struct EngineDriver {
 
     /// When its next event is due; `.max` when none is.
     private(set) var nextEvent: Ticks = .max
+    /// When its last one was.
+    private(set) var lastEvent: Ticks = 0
     private(set) var core: EngineCore
     /// Requests sent to it and not ended.
     private(set) var inSystem = 0
@@ -49,21 +51,25 @@ struct EngineDriver {
     private var phase = Phase.asleep
     private var inbox = Deque<Arrival>()
     private var live: [Live] = []
-    /// Steps in flight, the older one first; a second one only under async scheduling.
+    /// Steps in flight, in turns; a second one only under async scheduling. `oldest` is the one that ends first.
     private var flights = [StepRecord(), StepRecord()]
+    private var oldest = 0
     private var flightCount = 0
     private var acceleratorFree: Ticks = 0
     private var outputs: [Scheduler.Output] = []
+    private var admissions: [ScheduledRequest] = []
     private var stepCount = 0
     /// Copies to and from host memory; nil without offload.
     private(set) var transfers: KVTransfers?
+    private let hasTransfers: Bool
 
     init(_ configuration: SimulationConfiguration, number: Int) {
         core = EngineCore(configuration: configuration.scheduler)
         self.number = number
         oracle = configuration.oracle
         latency = configuration.latency
-        if configuration.scheduler.offload != nil {
+        hasTransfers = configuration.scheduler.offload != nil
+        if hasTransfers {
             var link = HostLinkConfiguration(bandwidth: .infinity, bytesPerBlock: 0)
             link.latency = 0
             transfers = KVTransfers(configuration.hostLink ?? link)
@@ -152,9 +158,22 @@ struct EngineDriver {
 
     // MARK: Loop
 
-    /// Does what is due at `nextEvent`.
-    mutating func runEvent(_ context: inout RunContext) {
-        let time = nextEvent
+    /// Does what is due at `nextEvent`, and what is due next as long as that is before `limit` and nothing has
+    /// happened that may move the limit.
+    /// - Returns: how many events that were, `most` at most.
+    mutating func runEvents(before limit: Ticks, atMost most: Int, _ context: inout RunContext) -> Int {
+        let changes = context.changesOfLimit
+        var count = 0
+        repeat {
+            lastEvent = nextEvent
+            runEvent(at: nextEvent, &context)
+            count += 1
+        } while nextEvent < limit && count < most && context.changesOfLimit == changes
+        return count
+    }
+
+    @inline(__always)
+    private mutating func runEvent(at time: Ticks, _ context: inout RunContext) {
         switch phase {
         case .asleep: break
         case .update: update(at: time, &context)
@@ -172,7 +191,7 @@ struct EngineDriver {
         case .mustUpdate(let scheduled):
             if scheduled { launch(at: time, &context) }
             phase = .update
-            nextEvent = max(flights[0].end, time)
+            nextEvent = max(flights[oldest].end, time)
         }
     }
 
@@ -188,32 +207,33 @@ struct EngineDriver {
 
     /// Sends the step just scheduled to the accelerators, behind the one that runs.
     private mutating func launch(at time: Ticks, _ context: inout RunContext) {
-        var flight = StepRecord()
-        flight.engine = number
-        flight.scheduled = time
-        flight.start = max(time, acceleratorFree)
-        if transfers != nil {
-            flight.start = transfers!.begin(core.newestBatch.transfers, start: flight.start)
-            flight.beganTransfers = core.newestBatch.transfers.hasJobs
+        let i = (oldest + flightCount) & 1
+        flightCount += 1
+        var start = max(time, acceleratorFree)
+        var beganTransfers = false
+        if hasTransfers {
+            start = transfers!.begin(core.newestBatch.transfers, start: start)
+            beganTransfers = core.newestBatch.transfers.hasJobs
             for hit in core.newestBatch.transfers.externalHits {
                 live[Int(hit.handle.slot)].localTokens = Int32(hit.localTokens)
             }
         }
-        flight.end = flight.start
-        if core.newestTokens > 0 {
-            flight.state = core.newestState
-            flight.index = stepCount
-            stepCount += 1
-            flight.seconds = stepSeconds(flight.state)
-            flight.end = flight.start + max(Ticks(seconds: flight.seconds), 1)
-            acceleratorFree = flight.end
-            transfers?.readWeights(at: flight.start)
-            noteAdmissions(start: flight.start, &context)
+        guard core.newestTokens > 0 else {
+            flights[i].launch(scheduled: time, start: start, end: start, beganTransfers: beganTransfers)
+            return
         }
-        flights[flightCount] = flight
-        flightCount += 1
+        let seconds = stepSeconds(core.newestState)
+        let end = start + max(Ticks(seconds: seconds), 1)
+        flights[i].launch(
+            core.newestState, engine: number, index: stepCount, scheduled: time, start: start, end: end,
+            seconds: seconds, beganTransfers: beganTransfers)
+        stepCount += 1
+        acceleratorFree = end
+        if hasTransfers { transfers!.readWeights(at: start) }
+        if core.hasNewestAdmissions { noteAdmissions(start: start, &context) }
     }
 
+    @inline(__always)
     private mutating func stepSeconds(_ state: StepState) -> Double {
         switch latency {
         case .mean: oracle.stepSeconds(state)
@@ -223,7 +243,8 @@ struct EngineDriver {
     }
 
     private mutating func noteAdmissions(start: Ticks, _ context: inout RunContext) {
-        for share in core.newestRequests where share.kind == .new {
+        core.newestAdmissions(into: &admissions)
+        for share in admissions where share.kind == .new {
             let slot = Int(share.handle.slot)
             live[slot].record.scheduled = start
             live[slot].record.cachedTokens = Int(share.computedTokens)
@@ -239,24 +260,25 @@ struct EngineDriver {
     }
 
     private mutating func update(at time: Ticks, _ context: inout RunContext) {
-        let flight = flights[0]
-        flights[0] = flights[1]
+        let flight = oldest
+        oldest = (oldest + 1) & 1
         flightCount -= 1
-        let isEmpty = flight.end == flight.start
-        if !isEmpty { context.finishedStep(flight) }
+        let isEmpty = flights[flight].end == flights[flight].start
+        if !isEmpty { context.finishedStep(&flights[flight]) }
         let together = core.update(stamp: time, outputs: &outputs)
         var hasNews = false
-        if transfers != nil {
+        if hasTransfers {
             // A step's workers report what is complete at its end.
-            let done = transfers!.complete(by: isEmpty ? time : flight.end)
+            let done = transfers!.complete(by: isEmpty ? time : flights[flight].end)
             core.completeTransfers(done)
-            hasNews = !done.isEmpty || flight.beganTransfers
+            hasNews = !done.isEmpty || flights[flight].beganTransfers
         }
         let tokens = together.tokens + outputs.count
         if tokens > 0 { context.collector.delivered(tokens, at: time) }
         // All tokens that follow one of the update before have the same gap, however they were scheduled.
         var following = together.tokens
-        for output in outputs {
+        for k in outputs.indices {
+            let output = outputs[k]
             if output.previousStamp == together.previousStamp && !output.isFirstToken {
                 following += 1
             } else if !output.isFirstToken {
@@ -269,8 +291,10 @@ struct EngineDriver {
         }
         phase = .schedule
         nextEvent = time
-        if isEmpty, let transfers, core.scheduler.hasTransfers,
-            !flights[..<flightCount].contains(where: { $0.end > time })
+        guard isEmpty else { return }
+        let isOtherEmpty = flightCount == 0 || flights[oldest].end == flights[oldest].start
+        if let transfers, core.scheduler.hasTransfers,
+            flightCount == 0 || flights[oldest].end <= time
         {
             phase = .poll
             let poll = hasNews ? time + KVTransfers.pollInterval : transfers.nextPoll(after: time)
@@ -278,8 +302,7 @@ struct EngineDriver {
             return
         }
         // A queue whose head can never be admitted moves only when a request arrives or gives up.
-        let areFlightsEmpty = flights[..<flightCount].allSatisfy { $0.end == $0.start }
-        if isEmpty && areFlightsEmpty && core.scheduler.runningCount == 0 && core.scheduler.waitingCount > 0 {
+        if isOtherEmpty && core.scheduler.runningCount == 0 && core.scheduler.waitingCount > 0 {
             sleep()
         }
     }

@@ -13,6 +13,8 @@ struct RunContext {
     }
 
     var client: Client
+    /// Grows with everything that may move the next sending or the next deadline.
+    private(set) var changesOfLimit = 0
     var collector: MetricsCollector
     var prefixCacheQueries = 0
     var prefixCacheHits = 0
@@ -67,6 +69,7 @@ struct RunContext {
 
     mutating func track(_ handle: RequestHandle, engine: Int, sent: Ticks) {
         guard timeout != .max else { return }
+        changesOfLimit &+= 1
         // Engines take requests in at their own turns, so one may come after another that was sent later.
         let deadline = Deadline(time: sent + timeout, engine: engine, handle: handle)
         var place = deadlines.count
@@ -79,7 +82,8 @@ struct RunContext {
 
     mutating func popDeadline() -> Deadline { deadlines.removeFirst() }
 
-    mutating func finishedStep(_ step: StepRecord) {
+    @inline(__always)
+    mutating func finishedStep(_ step: inout StepRecord) {
         steps += 1
         if step.end > lastEvent { lastEvent = step.end }
         collector.step(start: step.start, end: step.end, state: step.state)
@@ -89,6 +93,7 @@ struct RunContext {
 
     mutating func ended(_ record: RequestRecord, session: Int32) {
         if record.finished > lastEvent { lastEvent = record.finished }
+        changesOfLimit &+= 1
         preemptions += record.preemptions
         collector.finished(record)
         if collectsRecords { records.append(record) }

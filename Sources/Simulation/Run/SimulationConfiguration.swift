@@ -71,4 +71,27 @@ public struct StepRecord: Equatable, Sendable {
 
     /// An empty step.
     public init() {}
+
+    /// Takes the place of the step that was here before.
+    @inline(__always)
+    mutating func launch(
+        _ state: StepState, engine: Int, index: Int, scheduled: Ticks, start: Ticks, end: Ticks,
+        seconds: Double,
+        beganTransfers: Bool
+    ) {
+        self.engine = engine
+        self.index = index
+        self.seconds = seconds
+        self.state = state
+        launch(scheduled: scheduled, start: start, end: end, beganTransfers: beganTransfers)
+    }
+
+    /// The same for a step without tokens, which nobody sees.
+    @inline(__always)
+    mutating func launch(scheduled: Ticks, start: Ticks, end: Ticks, beganTransfers: Bool) {
+        self.scheduled = scheduled
+        self.start = start
+        self.end = end
+        self.beganTransfers = beganTransfers
+    }
 }

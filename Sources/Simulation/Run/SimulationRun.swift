@@ -46,7 +46,8 @@ public struct SimulationRun {
     /// - Returns: false when the run is over.
     /// - Throws: `InvalidInput` when the stream cannot go on.
     public mutating func advance(events: Int) throws -> Bool {
-        for _ in 0..<events {
+        var left = events
+        while left > 0 {
             let next = nextEngine()
             let engineTime = engines[next].nextEvent
             let send = context.client.nextSend
@@ -55,24 +56,35 @@ public struct SimulationRun {
                 guard send < configuration.horizon else { return false }
                 now = max(now, send)
                 try sendRequest(at: now)
+                left -= 1
             } else if deadline < engineTime {
                 guard deadline < configuration.horizon else { return false }
                 now = max(now, deadline)
                 let due = context.popDeadline()
                 engines[due.engine].giveUp(due.handle, at: due.time, &context)
+                left -= 1
             } else {
                 guard engineTime < configuration.horizon else { return false }
-                now = engineTime
-                engines[next].runEvent(&context)
+                let limit = min(send, deadline, configuration.horizon, nextEvent(besides: next))
+                left -= engines[next].runEvents(before: limit, atMost: left, &context)
+                now = engines[next].lastEvent
             }
         }
         return true
     }
 
+    @inline(__always)
     private func nextEngine() -> Int {
         var best = 0
         for i in engines.indices.dropFirst() where engines[i].nextEvent < engines[best].nextEvent { best = i }
         return best
+    }
+
+    @inline(__always)
+    private func nextEvent(besides engine: Int) -> Ticks {
+        var least = Ticks.max
+        for i in engines.indices where i != engine { least = min(least, engines[i].nextEvent) }
+        return least
     }
 
     private mutating func sendRequest(at time: Ticks) throws {
@@ -91,13 +103,17 @@ public struct SimulationRun {
             return
         }
         let arrives = time + context.arrivalTime(promptTokens: request.promptTokens)
-        let replica = router.choose(for: request, engines: engines)
-        let engine = leastLoadedEngine(index, of: replica)
+        let engine = engines.count == 1 ? 0 : chooseEngine(index)
         engines[engine].accept(request, index: index, sent: time, arrives: arrives)
     }
 
+    /// The router's choice of a replica, and the replica's own of one of its engines.
+    private mutating func chooseEngine(_ index: Int) -> Int {
+        leastLoadedEngine(index, of: router.choose(for: request, engines: engines))
+    }
+
     /// vLLM's internal load balancer: the lowest score, ties from a starting engine that moves on.
-    private func leastLoadedEngine(_ index: Int, of replica: Int) -> Int {
+    private mutating func leastLoadedEngine(_ index: Int, of replica: Int) -> Int {
         let count = router.enginesPerReplica
         let first = replica * count
         guard count > 1 else { return first }

@@ -16,6 +16,10 @@ let exactStepsBenchmark = Benchmark(
             print("  scenario \(seed) differs")
             different += 1
         }
+        if fast.result.simulatedSeconds > 590 {
+            let hasOffload = configuration.scheduler.offload != nil
+            print("  scenario \(seed) was cut at the horizon\(hasOffload ? ", it offloads" : "")")
+        }
         requests += fast.records.count
         steps += fast.steps.count
         preemptions += fast.result.preemptions

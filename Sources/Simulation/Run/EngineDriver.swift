@@ -314,7 +314,7 @@ struct EngineDriver {
         let slot = Int(output.slot)
         if output.isFirstToken {
             // A step's outputs come in the order of the running list, whose end this request has just joined.
-            let ahead = max(0, core.scheduler.runningCount - 1)
+            let ahead = max(0, core.runningAfterUpdate - 1)
             live[slot].record.firstToken = time + context.postTime(outputTokens: 1, requestsAhead: ahead)
         }
         guard output.isFinished else { return }

@@ -46,14 +46,8 @@ private func stepCost(requests: Int, isFindable: Bool) throws -> Double {
         var scheduler = SchedulerConfiguration(
             maxNumBatchedTokens: 1 << 17, maxNumSeqs: 1024, numBlocks: 1 << 24, maxModelLen: 1 << 18)
         scheduler.schedulerReserveFullISL = false
-        var facts = DeploymentFacts()
-        facts.layers = 32
-        facts.denseWeightBytesPerRank = 15e9
-        facts.kvBytesPerTokenPerRank = 131_072
-        facts.peakFlops = 989e12
-        facts.memoryBandwidth = 3.35e12
         let configuration = SimulationConfiguration(
-            scheduler: scheduler, oracle: try StepTimeOracle.roofline.compile(for: facts))
+            scheduler: scheduler, oracle: try StepTimeOracle.roofline.compile(for: RandomScenarios.facts()))
         var load = WorkloadSpecification()
         load.numPrompts = requests
         var kind = RequestClass()

@@ -129,16 +129,27 @@ struct BlockPool {
 
     /// Takes the oldest cached copies of the first `count` of `cells` into use by one more request.
     mutating func touch(_ cells: inout [BlockTableCell], at offset: Int, count: Int) {
+        var (first, last, taken) = (head, tail, 0)
+        // Spans: their elements are written without asking each time whether the array is shared.
+        var span = entries.mutableSpan
+        var cells = cells.mutableSpan
         for i in offset..<offset + count {
-            let block = oldestCopy(of: cells[i].key)
+            let key = cells[i].key
+            let block = span[Int(key)].count >= 0 ? key : span[Int(key)].youngerCopy
             cells[i].block = block
-            let references = entries[Int(block)].count
-            entries[Int(block)].count = references + 1
-            if references == 0 {
-                unlink(block)
-                freeCount -= 1
+            let entry = span[Int(block)]
+            span[Int(block)].count = entry.count + 1
+            guard entry.count == 0 else { continue }
+            if entry.previous >= 0 { span[Int(entry.previous)].next = entry.next } else { first = entry.next }
+            if entry.next >= 0 {
+                span[Int(entry.next)].previous = entry.previous
+            } else {
+                last = entry.previous
             }
+            taken += 1
         }
+        (head, tail) = (first, last)
+        freeCount -= taken
     }
 
     // MARK: Giving blocks back
@@ -173,17 +184,21 @@ struct BlockPool {
     /// Lets one request's use of the blocks of `cells` go, the last first; the last use of a block puts it at the tail
     /// of the free queue.
     mutating func release(_ cells: [BlockTableCell], at offset: Int, count: Int) {
-        var freed = 0
+        var (first, last, freed) = (head, tail, 0)
+        var span = entries.mutableSpan
         for i in (offset..<offset + count).reversed() {
             let block = cells[i].block
-            let references = entries[Int(block)].count - 1
-            entries[Int(block)].count = references
-            if references == 0 {
-                append(block)
-                freed += 1
-            }
+            let references = span[Int(block)].count - 1
+            span[Int(block)].count = references
+            guard references == 0 else { continue }
+            span[Int(block)].previous = last
+            span[Int(block)].next = -1
+            if last >= 0 { span[Int(last)].next = block } else { first = block }
+            last = block
+            freed += 1
         }
         guard freed > 0 else { return }
+        (head, tail) = (first, last)
         releases &+= 1
         freeCount += freed
     }

@@ -49,6 +49,8 @@ public struct EngineCore: Sendable {
     public private(set) var newestState = StepState()
     /// Whether the step that was scheduled last admitted requests.
     public private(set) var hasNewestAdmissions = false
+    /// Requests in the running list after the last `update`.
+    public private(set) var runningAfterUpdate = 0
 
     /// Fills `list` with the requests that the step scheduled last admitted.
     public mutating func newestAdmissions(into list: inout [ScheduledRequest]) {
@@ -81,9 +83,12 @@ public struct EngineCore: Sendable {
         let isOdd = isOldestOdd
         isOldestOdd.toggle()
         inFlight -= 1
-        return isOdd
+        let together =
+            isOdd
             ? scheduler.update(from: &odd, stamp: stamp, outputs: &outputs)
             : scheduler.update(from: &even, stamp: stamp, outputs: &outputs)
+        runningAfterUpdate = scheduler.running.count
+        return together
     }
 
     /// Transfers to or from CPU memory are complete; call it right after the `update` of the step that reports them.

@@ -141,7 +141,9 @@ public struct LatencyHistogram: Sendable {
     /// `percentile` does by default; 0 when empty.
     /// - Parameter percents: each from 0 to 100, in any order.
     /// - Complexity: O(entries) while exact, whatever the number of percentiles.
-    public func percentiles(_ percents: [Double]) -> [Double] {
+    public func percentiles(_ percents: [Double]) -> [Double] { percentiles(percents, kept: nil) }
+
+    func percentiles(_ percents: [Double], kept: LatencyBuckets?) -> [Double] {
         guard count > 0 else { return percents.map { _ in 0 } }
         var ranks: [Int] = []
         for percent in percents {
@@ -151,7 +153,8 @@ public struct LatencyHistogram: Sendable {
             ranks.append(min(below + 1, count - 1))
         }
         let sorted = ranks.sorted()
-        let statistics = keepsValues ? exactOrderStatistics(sorted) : orderStatistics(sorted)
+        let statistics =
+            keepsValues ? exactOrderStatistics(sorted, kept ?? keptBuckets()) : orderStatistics(sorted)
         func statistic(_ rank: Int) -> Double {
             var low = 0
             var high = sorted.count
@@ -187,10 +190,15 @@ public struct LatencyHistogram: Sendable {
         }
     }
 
-    /// Values at ascending ranks, exactly: only the buckets that hold a rank are sorted.
-    private func exactOrderStatistics(_ ranks: [Int]) -> [Double] {
+    /// The kept values in buckets; what `percentiles` needs of exact values, to be made once for several calls.
+    func keptBuckets() -> LatencyBuckets {
         var counted = LatencyBuckets()
-        for (value, weight) in zip(values, weights) { counted.add(Ticks(value), count: weight) }
+        for place in values.indices { counted.add(Ticks(values[place]), count: weights[place]) }
+        return counted
+    }
+
+    /// Values at ascending ranks, exactly: only the buckets that hold a rank are sorted.
+    private func exactOrderStatistics(_ ranks: [Int], _ counted: LatencyBuckets) -> [Double] {
         let places = counted.locate(ranks)
         var slots = [Int32](repeating: -1, count: counted.counts.count)
         var members: [[(value: Double, weight: Int)]] = []
@@ -198,9 +206,9 @@ public struct LatencyHistogram: Sendable {
             slots[place.index - counted.first] = Int32(members.count)
             members.append([])
         }
-        for (value, weight) in zip(values, weights) {
-            let slot = slots[LatencyBuckets.index(of: Ticks(value)) - counted.first]
-            if slot >= 0 { members[Int(slot)].append((value, weight)) }
+        for place in values.indices {
+            let slot = slots[LatencyBuckets.index(of: Ticks(values[place])) - counted.first]
+            if slot >= 0 { members[Int(slot)].append((values[place], weights[place])) }
         }
         for slot in members.indices { members[slot].sort { $0.value < $1.value } }
         return zip(ranks, places).map { rank, place in

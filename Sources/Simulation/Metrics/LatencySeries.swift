@@ -101,10 +101,17 @@ struct LatencySeries: Sendable {
             summary.percentiles = percents.map { LatencySummary.Percentile($0, Estimate(0)) }
             return summary
         }
+        let kept = all.isExact ? all.keptBuckets() : nil
+        let values = all.percentiles(percents + [50], kept: kept)
         // Few enough requests to fill no batch well still tell something: five to a batch at least.
         let batches =
-            entriesPerBatch == 0 ? exact.slices(min(20, exact.values.count / 5), exact: true) : closed
-        let values = all.percentiles(percents + [50])
+            entriesPerBatch == 0
+            ? exact.batches(min(20, exact.values.count / 5), atOrBelow: values.dropLast())
+            : closed.map { batch in
+                LatencyBatch(
+                    count: Double(batch.count), total: batch.total,
+                    atOrBelow: values.dropLast().map { batch.count(atOrBelow: $0) })
+            }
         summary.count = all.count
         summary.isExact = all.isExact
         summary.standardDeviation = all.standardDeviation / 1e6
@@ -113,10 +120,11 @@ struct LatencySeries: Sendable {
         summary.maximum = all.maximum / 1e6
         summary.mean = meanEstimate(all, batches).scaled(by: 1e-6)
         let bounds = percents.indices.map { place in
-            shareEstimate(of: percents[place] / 100, at: values[place], all, batches)
+            shareEstimate(of: percents[place] / 100, at: place, values[place], all, batches)
         }
         let ends = all.percentiles(
-            bounds.flatMap { [$0.lower ?? 0, $0.upper ?? 1, $0.below, $0.above].map { $0 * 100 } })
+            bounds.flatMap { [$0.lower ?? 0, $0.upper ?? 1, $0.below, $0.above].map { $0 * 100 } }, kept: kept
+        )
         for place in percents.indices {
             let bound = bounds[place]
             let estimate = Estimate(
@@ -130,11 +138,11 @@ struct LatencySeries: Sendable {
         return summary
     }
 
-    private func meanEstimate(_ all: LatencyHistogram, _ batches: [LatencyHistogram]) -> Estimate {
+    private func meanEstimate(_ all: LatencyHistogram, _ batches: [LatencyBatch]) -> Estimate {
         let independent = all.standardDeviation / Double(all.count).squareRoot()
         guard
             let batch = ratioError(
-                batches.map { ($0.total, Double($0.count)) }, ratio: all.mean, total: Double(all.count))
+                batches.map { ($0.total, $0.count) }, ratio: all.mean, total: Double(all.count))
         else { return Estimate(all.mean) }
         let error = max(batch, independent)
         let half = error * studentTCritical(probability: 0.05, degreesOfFreedom: Double(batches.count - 1))
@@ -156,13 +164,13 @@ struct LatencySeries: Sendable {
     /// Interval of a cumulative share, whose ends are turned into values by the distribution itself: an
     /// order-statistic interval with an effective sample size.
     private func shareEstimate(
-        of share: Double, at value: Double, _ all: LatencyHistogram, _ batches: [LatencyHistogram]
+        of share: Double, at place: Int, _ value: Double, _ all: LatencyHistogram, _ batches: [LatencyBatch]
     ) -> ShareEstimate {
         var result = ShareEstimate()
         let binomial = (share * (1 - share) / Double(all.count)).squareRoot()
         guard binomial > 0,
             let batch = ratioError(
-                batches.map { ($0.count(atOrBelow: value), Double($0.count)) },
+                batches.map { ($0.atOrBelow[place], $0.count) },
                 ratio: all.count(atOrBelow: value) / Double(all.count), total: Double(all.count))
         else { return result }
         let error = max(batch, binomial)
@@ -200,13 +208,22 @@ struct LatencySeries: Sendable {
     }
 }
 
+/// What the sampling error asks of a run of consecutive latencies.
+struct LatencyBatch {
+    var count = 0.0
+    /// Their sum, in ticks.
+    var total = 0.0
+    /// How many are at most each of the values in question.
+    var atOrBelow: [Double] = []
+}
+
 extension LatencyHistogram {
     /// The kept values cut into `parts` runs of equal length, in order; a rest goes to no run. Empty unless exact.
-    func slices(_ parts: Int, exact: Bool = false) -> [LatencyHistogram] {
+    func slices(_ parts: Int) -> [LatencyHistogram] {
         guard isExact, parts > 0 else { return [] }
         let length = values.count / parts
         return (0..<parts).map { part in
-            var slice = LatencyHistogram(fractionBits: fractionBits, exact: exact)
+            var slice = LatencyHistogram(fractionBits: fractionBits, exact: false)
             for place in part * length..<(part + 1) * length {
                 if fractionBits > 0 {
                     slice.add(fractionalTicks: values[place])
@@ -215,6 +232,31 @@ extension LatencyHistogram {
                 }
             }
             return slice
+        }
+    }
+
+    /// What the sampling error asks of the runs that `slices` would cut, in one pass over each.
+    func batches(_ parts: Int, atOrBelow limits: ArraySlice<Double>) -> [LatencyBatch] {
+        guard isExact, parts > 0 else { return [] }
+        let length = values.count / parts
+        let unit = Double(Ticks(1) << Ticks(fractionBits))
+        return (0..<parts).map { part in
+            let places = part * length..<(part + 1) * length
+            var batch = LatencyBatch()
+            var (count, sum) = (0, Int128(0))
+            for place in places {
+                count += weights[place]
+                let value = fractionBits == 0 ? values[place] : (values[place] * unit).rounded()
+                sum += Int128(Ticks(value)) * Int128(weights[place])
+            }
+            batch.count = Double(count)
+            batch.total = Double(sum) / unit
+            batch.atOrBelow = limits.map { limit in
+                var total = 0
+                for place in places { total &+= values[place] <= limit ? weights[place] : 0 }
+                return Double(total)
+            }
+            return batch
         }
     }
 }

@@ -210,14 +210,7 @@ struct EngineDriver {
         let i = (oldest + flightCount) & 1
         flightCount += 1
         var start = max(time, acceleratorFree)
-        var beganTransfers = false
-        if hasTransfers {
-            start = transfers!.begin(core.newestBatch.transfers, start: start)
-            beganTransfers = core.newestBatch.transfers.hasJobs
-            for hit in core.newestBatch.transfers.externalHits {
-                live[Int(hit.handle.slot)].localTokens = Int32(hit.localTokens)
-            }
-        }
+        let beganTransfers = hasTransfers && beginTransfers(&start)
         guard core.newestTokens > 0 else {
             flights[i].launch(scheduled: time, start: start, end: start, beganTransfers: beganTransfers)
             return
@@ -231,6 +224,16 @@ struct EngineDriver {
         acceleratorFree = end
         if hasTransfers { transfers!.readWeights(at: start) }
         if core.hasNewestAdmissions { noteAdmissions(start: start, &context) }
+    }
+
+    /// Begins the copies of the step just scheduled, and moves its start behind those that it has to wait for.
+    /// - Returns: whether it asks for copies.
+    @inline(never)
+    private mutating func beginTransfers(_ start: inout Ticks) -> Bool {
+        let plan = core.newestBatch.transfers
+        start = transfers!.begin(plan, start: start)
+        for hit in plan.externalHits { live[Int(hit.handle.slot)].localTokens = Int32(hit.localTokens) }
+        return plan.hasJobs
     }
 
     @inline(__always)
@@ -311,7 +314,7 @@ struct EngineDriver {
         let slot = Int(output.slot)
         if output.isFirstToken {
             // A step's outputs come in the order of the running list, whose end this request has just joined.
-            let ahead = max(0, core.scheduler.runningCount - 1)
+            let ahead = max(0, core.runningAfterUpdate - 1)
             live[slot].record.firstToken = time + context.postTime(outputTokens: 1, requestsAhead: ahead)
         }
         guard output.isFinished else { return }

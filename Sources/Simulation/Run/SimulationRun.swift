@@ -107,9 +107,9 @@ public struct SimulationRun {
         engines[engine].accept(request, index: index, sent: time, arrives: arrives)
     }
 
+    /// The router's choice of a replica, and the replica's own of one of its engines.
     private mutating func chooseEngine(_ index: Int) -> Int {
-        let replica = router.choose(for: request, engines: engines)
-        return leastLoadedEngine(index, of: replica)
+        leastLoadedEngine(index, of: router.choose(for: request, engines: engines))
     }
 
     /// vLLM's internal load balancer: the lowest score, ties from a starting engine that moves on.

@@ -75,7 +75,7 @@ struct `The quantile methods from the command line` {
     func `train, evaluate, predict, transfer and drift go together`(method: [String]) throws {
         let folder = try Program.folder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        try Program.table(Self.configurations, rows: 300).write(
+        try Program.table(Self.configurations, rows: 420).write(
             toFile: folder + "/steps.csv", atomically: true, encoding: .utf8)
         let train = try Program.run(
             ["train", "--traces", "steps.csv", "--method"] + method
@@ -105,7 +105,7 @@ struct `The quantile methods from the command line` {
             in: folder)
         #expect(predict.status == 0, "\(predict.errors)")
         let lines = predict.output.split(separator: "\n")
-        #expect(lines.count == 300 * Self.configurations.count + 1)
+        #expect(lines.count == 420 * Self.configurations.count + 1)
         for line in lines.dropFirst() {
             let values = line.split(separator: ",", omittingEmptySubsequences: false).prefix(5).compactMap {
                 Double($0)
@@ -117,7 +117,7 @@ struct `The quantile methods from the command line` {
         #expect([0, 1].contains(transfer.status), "\(transfer.errors)")
         #expect(transfer.output.contains("decision"))
         let drift = try Program.run(
-            ["drift", "--oracle", "oracle.json", "--traces", "steps.csv", "--reference", "100"], in: folder)
+            ["drift", "--oracle", "oracle.json", "--traces", "steps.csv", "--reference", "200"], in: folder)
         #expect([0, 1].contains(drift.status), "\(drift.errors)")
         let donors = try Program.run(["donors", "--candidates", "steps.csv", "-n", "3"], in: folder)
         #expect(donors.status == 0 && donors.output.contains("covering radius"), "\(donors.errors)")

@@ -154,7 +154,7 @@ if Context.environment["STEPCAST_BENCHMARKS"] != nil {
             path: "Benchmarks/QuantileBenchmark", swiftSettings: strict),
         .executableTarget(
             name: "ensemble-benchmark",
-            dependencies: ["OracleTraining", "LatencyOracle", "Catalog", "ByteStreams", "ServingCore"],
+            dependencies: ["OracleTraining", "LatencyOracle", "Catalog", "StepTraces", "ServingCore"],
             path: "Benchmarks/EnsembleBenchmark", swiftSettings: strict),
     ]
 }

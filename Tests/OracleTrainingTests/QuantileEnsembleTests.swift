@@ -38,7 +38,7 @@ private func structured(configurations: Int = 12, rows: Int = 60, seed: UInt64 =
     @Test func `finds which accelerators need models of their own, and chooses that`() throws {
         let trainer = try EnsembleTrainer(structured())
         let choice = try trainer.choose(among: trainer.present)
-        #expect([.nearest, .learned, .split].contains(choice.form))
+        #expect([.nearest, .learned].contains(choice.form))
         let best = choice.scores.first { $0.form == choice.form }!
         let pooled = choice.scores.first { $0.form == .pooled }!
         #expect(best.pinball < 0.5 * pooled.pinball)
@@ -64,7 +64,7 @@ private func structured(configurations: Int = 12, rows: Int = 60, seed: UInt64 =
     @Test func `weights sum to 1, only the nearest count, and coefficients stay a weighted mean`() throws {
         let data = try structured()
         let trainer = try EnsembleTrainer(data)
-        var model = try trainer.train(.learned, on: trainer.present, joint: false)
+        var model = try trainer.train(.learned, on: trainer.present, solver: .separate)
         model.topSpecialists = 2
         for facts in data.facts {
             let weights = model.weights(for: facts)
@@ -79,7 +79,7 @@ private func structured(configurations: Int = 12, rows: Int = 60, seed: UInt64 =
     @Test func `weights learned on a little data beat those of similarity`() throws {
         let data = try structured()
         let trainer = try EnsembleTrainer(data)
-        var model = try trainer.train(.nearest, on: Array(0..<11), joint: false)
+        var model = try trainer.train(.nearest, on: Array(0..<11), solver: .separate)
         // The wrong specialist first: a target that looks like another accelerator.
         model.specialists.reverse()
         let weights = try WeightTuning.fit(model, data, configuration: 11)
@@ -110,14 +110,14 @@ private func structured(configurations: Int = 12, rows: Int = 60, seed: UInt64 =
         var data = try structured(configurations: 4)
         for c in 1..<4 { data.facts[c] = data.facts[0] }
         let trainer = try EnsembleTrainer(data)
-        for form in [EnsembleTrainer.Form.similarity, .nearest, .split, .asWritten] {
-            #expect(try trainer.train(form, on: trainer.present, joint: false).specialists.count == 1)
+        for form in [EnsembleTrainer.Form.similarity, .nearest, .asWritten] {
+            #expect(try trainer.train(form, on: trainer.present, solver: .separate).specialists.count == 1)
         }
     }
 
     @Test func `the same data gives the same model`() throws {
-        let a = try EnsembleTrainer(structured()).train(.split, on: Array(0..<12))
-        let b = try EnsembleTrainer(structured()).train(.split, on: Array(0..<12))
+        let a = try EnsembleTrainer(structured()).train(.nearest, on: Array(0..<12))
+        let b = try EnsembleTrainer(structured()).train(.nearest, on: Array(0..<12))
         #expect(a.specialists.map(\.fits) == b.specialists.map(\.fits))
     }
 }

@@ -22,6 +22,9 @@ package struct AdaptiveConformal: Sendable {
         sorted = window.sorted()
     }
 
+    /// Scores in the window.
+    package var count: Int { sorted.count }
+
     /// Offset, in widths of the interval, to use for the next row.
     package var offset: Double {
         guard !sorted.isEmpty else { return 0 }

@@ -3,9 +3,9 @@ import ServingCore
 
 /// Fits quantile models of step time to a data set: one for all configurations, or specialists.
 ///
-/// The last quarter of every run calibrates the interval of a fit to the rest, per configuration where it has
-/// rows enough; then everything is fitted again to all rows and the widening is folded into the coefficients, for
-/// an interval widened in proportion to its width is still linear.
+/// Fits to the first quarter, half and three quarters of every run are scored on what follows; from those scores the interval
+/// is calibrated for blocks of time to come, per configuration where it has rows enough. The widening is folded into
+/// the coefficients of a fit to all rows, for an interval widened in proportion to its width is still linear.
 public struct QuantileStepTrainer: Sendable {
     /// How.
     public var options: TrainingOptions
@@ -29,9 +29,9 @@ public struct QuantileStepTrainer: Sendable {
                 .badData, field: "rows", value: "\(rows.count)", "are too few to fit anything",
                 accepted: "at least 3")
         }
+        let configured = try configuredRows(data, rows: rows)
         let features = Array(options.features.step.dropFirst())
-        let design = StepTimeTrainer(options).designRows(data, rows: rows, features: features)
-        let configured = try configuredRows(data, rows, design, features)
+        let design = configured.rows
         var ensembleOptions = EnsembleTrainer.Options()
         ensembleOptions.quantiles = options.quantiles
         ensembleOptions.specialists = options.specialists
@@ -39,31 +39,47 @@ public struct QuantileStepTrainer: Sendable {
         ensembleOptions.nonNegative =
             !options.asWritten && (options.nonnegative || options.features.name == "physics")
         if options.specialists != nil { ensembleOptions.forms = [.similarity] }
+        if options.asWritten, options.method == .ensemble {
+            ensembleOptions.naturalPenalty = 1
+            ensembleOptions.relative = false
+        }
+        var path: [EnsembleReport.PenaltyStep]?
+        switch options.penalty {
+        case .none: break
+        case .fixed(let value): ensembleOptions.penalty = value
+        case .chosen:
+            let found = try penaltyPath(data, rows, configured, ensembleOptions)
+            ensembleOptions.penalty = found.chosen
+            path = zip(found.penalties, found.heldOutLoss).map {
+                .init(penalty: $0, heldOutLoss: $1, chosen: $0 == found.chosen)
+            }
+        }
         let trainer = try EnsembleTrainer(configured, options: ensembleOptions)
         let present = trainer.present
         var form = EnsembleTrainer.Form.pooled
-        var scores: [EnsembleTrainer.Score] = []
+        var choice = EnsembleTrainer.Choice(form: .pooled, screened: [], scores: [])
         if options.method == .ensemble {
             if options.asWritten {
                 form = .asWritten
             } else if present.count > 1 {
-                let choice = try trainer.choose(among: present)
+                choice = try trainer.choose(among: present)
                 form = choice.form
-                scores = choice.scores
             }
         }
-        var specialists = try trainer.train(form, on: present, joint: !options.asWritten)
+        let plan = try trainer.plan(form, on: present)
+        var specialists = try trainer.assemble(
+            plan, configurations: present, solver: options.asWritten ? .separate : .joint)
         if let top = options.topSpecialists {
             specialists.topSpecialists = min(top, specialists.specialists.count)
         }
         let calibrated =
-            options.asWritten ? nil : try calibration(data, rows, design, features, form, ensembleOptions)
-        var model = stepModel(specialists, features, widening: calibrated?.pooled.above ?? 0)
+            options.asWritten ? nil : try calibration(data, rows, trainer, plan)
+        var model = stepModel(specialists, features, widening: calibrated?.pooled.widening ?? 0)
         model.domain = StepTimeTrainer(options).domain(design, features)
         model.minimumSeconds = (design.targets.min() ?? 0) * 0.5
         var own: [ScopedStepModel] = []
         for c in present {
-            guard let interval = calibrated?.byGroup[Self.scope(configured.facts[c])], present.count > 1
+            guard let offset = calibrated?.byGroup[Self.scope(configured.facts[c])], present.count > 1
             else { continue }
             var one = specialists
             one.specialists = [
@@ -72,67 +88,122 @@ public struct QuantileStepTrainer: Sendable {
                     fits: specialists.models(for: configured.facts[c], columns: features.count))
             ]
             one.embeddingAsFeatures = false
-            var scoped = stepModel(one, features, widening: interval.above)
+            var scoped = stepModel(one, features, widening: offset.widening)
             scoped.domain = model.domain
             scoped.minimumSeconds = model.minimumSeconds
             own.append(
                 ScopedStepModel(scope: ModelScope(configuration: configured.facts[c]), model: scoped))
         }
         if !own.isEmpty { model.specialised = own }
-        let report = try report(
-            form, scores, specialists, trainer, calibrated: calibrated, names: configured.names)
+        var report = try report(
+            choice, specialists, trainer, calibrated: calibrated, names: configured.names)
+        report.penaltyPath = path
         return Outcome(model: model, report: report)
     }
 
     /// Deployments that the artifact can't tell apart are calibrated together.
-    private static func scope(_ facts: DeploymentFacts) -> String {
+    static func scope(_ facts: DeploymentFacts) -> String {
         ModelScope(configuration: facts).description
     }
 
-    private func configuredRows(
-        _ data: StepDataSet, _ rows: [Int], _ design: DesignRows, _ features: [StepFeature]
-    ) throws(InvalidInput) -> ConfiguredRows {
-        try ConfiguredRows(
-            features: features.map(\.name), rows: design, configuration: rows.map { data.group[$0] },
-            facts: data.groups.map(\.facts), names: data.groups.map(\.name))
+    /// The rows of the indices given with their features and configurations.
+    /// - Throws: `InvalidInput` without rows.
+    package func configuredRows(_ data: StepDataSet, rows: [Int]) throws(InvalidInput) -> ConfiguredRows {
+        let features = Array(options.features.step.dropFirst())
+        return try ConfiguredRows(
+            features: features.map(\.name),
+            rows: StepTimeTrainer(options).designRows(data, rows: rows, features: features),
+            configuration: rows.map { data.group[$0] }, facts: data.groups.map(\.facts),
+            names: data.groups.map(\.name))
     }
 
-    /// Conformal offsets from the last quarter of each run of a fit to the earlier rows; nil with too few rows.
-    private func calibration(
-        _ data: StepDataSet, _ rows: [Int], _ design: DesignRows, _ features: [StepFeature],
-        _ form: EnsembleTrainer.Form, _ settings: EnsembleTrainer.Options
-    ) throws -> GroupedConformal? {
-        var byRun: [Int: [Int]] = [:]
-        for k in rows.indices { byRun[data.run[rows[k]], default: []].append(k) }
-        var early: [Int] = []
-        var late: [Int] = []
-        for run in byRun.keys.sorted() {
-            let own = byRun[run] ?? []
-            let cut = own.count - own.count / 4
-            early += own[..<cut]
-            late += own[cut...]
+    /// Rows that are enough to choose a penalty.
+    private static let penaltyRows = 3000
+
+    /// Penalties for P50 of one model, judged on configurations left out, or on blocks of time where there is only one.
+    private func penaltyPath(
+        _ data: StepDataSet, _ rows: [Int], _ configured: ConfiguredRows,
+        _ settings: EnsembleTrainer.Options
+    ) throws(InvalidInput) -> QuantilePenaltyPath {
+        let present = configured.members.filter { !$0.isEmpty }
+        let thin = configured.thinned(to: max(24, Self.penaltyRows / max(1, present.count)))
+        let groups =
+            present.count > 1
+            ? thin.configuration.map { $0 % 10 } : thin.rows.targets.indices.map { 5 * $0 / thin.rows.count }
+        let all = Array(thin.rows.targets.indices)
+        let used = configured.members.indices.filter { !configured.members[$0].isEmpty }
+        return try QuantilePenaltyPath.choose(
+            thin.rows.features, count: thin.rows.count, columns: thin.rows.columns, y: thin.rows.targets,
+            weights: thin.weights(all, configurations: used), groups: groups,
+            tau: options.quantiles[settings.middle], nonNegative: settings.nonNegative)
+    }
+
+    /// Shares of a run's time whose fits are scored on the rows that follow.
+    private static let fractions = [0.25, 0.5, 0.75]
+    /// Rows that a fit to be scored is made to, at most.
+    private static let calibrationRows = 6000
+
+    /// Conformal offsets from fits to early parts of each run; nil with too few rows.
+    func calibration(
+        _ data: StepDataSet, _ rows: [Int], _ trainer: EnsembleTrainer, _ plan: EnsembleTrainer.Plan
+    ) throws(InvalidInput) -> BlockCalibration? {
+        guard options.quantiles.count > 1 else { return nil }
+        let design = trainer.data.rows
+        var runs = [[Int]]()
+        var place: [Int: Int] = [:]
+        for k in rows.indices {
+            let key = data.run[rows[k]] * (data.groups.count + 1) + data.group[rows[k]]
+            if let known = place[key] {
+                runs[known].append(k)
+            } else {
+                place[key] = runs.count
+                runs.append([k])
+            }
         }
-        guard late.count >= 20, early.count > 2 else { return nil }
-        early.sort()
-        let part = try configuredRows(
-            data, early.map { rows[$0] }, design.selecting(early), features)
-        let trainer = try EnsembleTrainer(part, options: settings)
-        let fitted = try trainer.train(form, on: trainer.present, joint: false)
-        let fits = data.groups.map { fitted.models(for: $0.facts, columns: features.count) }
-        var lower: [Double] = []
-        var upper: [Double] = []
-        for k in late {
-            let values = fits[data.group[rows[k]]].map { $0(design.row(k)) }.sorted()
-            lower.append(values[0])
-            upper.append(values[values.count - 1])
+        guard rows.count / 4 >= 20 else { return nil }
+        var usable = Self.fractions.filter { $0 * Double(rows.count) >= 4 * Double(design.columns + 1) }
+        if usable.isEmpty { usable = [Self.fractions[2]] }
+        var blocks: [BlockCalibration.Block] = []
+        for (index, fraction) in usable.enumerated() {
+            let next = index + 1 < usable.count ? usable[index + 1] : 1
+            var early: [[Int]] = []
+            var late: [(rows: [Int], start: Double, end: Double)] = []
+            for own in runs {
+                // Blocks of a twelfth of the run; of five rows at least.
+                let count = min(12, max(4, own.count / 5))
+                let cut = Int((Double(count) * fraction).rounded())
+                let end = Int((Double(count) * next).rounded())
+                early.append(Array(own[..<(own.count * cut / count)]))
+                for b in cut..<max(cut, end) {
+                    let part = Array(own[(own.count * b / count)..<(own.count * (b + 1) / count)])
+                    guard !part.isEmpty else { continue }
+                    late.append((part, Double(b) / Double(count), Double(b + 1) / Double(count)))
+                }
+            }
+            let most = max(50, Self.calibrationRows / max(1, early.count))
+            let chosen = EnsembleTrainer.thinned(early, to: most)
+            let outer = [options.quantiles[0], options.quantiles[options.quantiles.count - 1]]
+            let fits = try trainer.models(plan, rows: chosen.sorted(), quantiles: outer)
+            let last = 1
+            for block in late {
+                let first = data.group[rows[block.rows[0]]]
+                var scores: [Double] = []
+                scores.reserveCapacity(block.rows.count)
+                for k in block.rows {
+                    let row = design.row(k)
+                    let values = fits[data.group[rows[k]]].map { $0(row) }.sorted()
+                    let width = max(values[last] - values[0], 1e-9 * abs(values[last]), 1e-300)
+                    let y = design.targets[k]
+                    scores.append(max(values[0] - y, y - values[last]) / width)
+                }
+                blocks.append(
+                    .init(
+                        group: Self.scope(data.groups[first].facts), start: block.start, end: block.end,
+                        scores: scores))
+            }
         }
-        let first = options.quantiles[0]
-        let last = options.quantiles[options.quantiles.count - 1]
-        guard last > first else { return nil }
-        return try GroupedConformal(
-            lower: lower, upper: upper, y: late.map { design.targets[$0] },
-            groups: late.map { Self.scope(data.groups[data.group[rows[$0]]].facts) },
-            alpha: 1 - (last - first))
+        return BlockCalibration(
+            blocks, coverage: options.quantiles[options.quantiles.count - 1] - options.quantiles[0])
     }
 
     /// The artifact's form. A widening by a share of the width is linear in the two outer quantiles.
@@ -179,14 +250,14 @@ public struct QuantileStepTrainer: Sendable {
             specialists: model.specialists.enumerated().map { index, specialist in
                 .init(
                     name: "specialist-\(index + 1)", centroid: specialist.centroid,
-                    quantiles: quantileModels(specialist.fits), places: specialist.places)
+                    quantiles: quantileModels(specialist.fits))
             })
         return ensemble
     }
 
     private func report(
-        _ form: EnsembleTrainer.Form, _ scores: [EnsembleTrainer.Score], _ model: SpecialistModel,
-        _ trainer: EnsembleTrainer, calibrated: GroupedConformal?, names: [String]
+        _ choice: EnsembleTrainer.Choice, _ model: SpecialistModel, _ trainer: EnsembleTrainer,
+        calibrated: BlockCalibration?, names: [String]
     ) throws(InvalidInput) -> EnsembleReport {
         let present = trainer.present
         let cloud = PointCloud.standardising(
@@ -198,8 +269,8 @@ public struct QuantileStepTrainer: Sendable {
         }
         let grouping = Clustering(points: cloud.points, labels: labels)
         var report = EnsembleReport(
-            form: form.rawValue,
-            compared: scores.map {
+            form: (options.asWritten ? .asWritten : choice.form).rawValue,
+            compared: choice.scores.map {
                 .init(form: $0.form.rawValue, pinball: $0.pinball, medianError: $0.medianError)
             },
             specialists: model.specialists.map { $0.members.map { names[$0] } },
@@ -208,12 +279,16 @@ public struct QuantileStepTrainer: Sendable {
             }.map { ConfigurationEmbedding.names[$0] },
             silhouette: grouping.silhouette(cloud), certified: model.certified,
             calibration: [], pooledCalibration: [])
+        if !choice.screened.isEmpty {
+            report.screened = choice.screened.map { .init(form: $0.form.rawValue, pinball: $0.error) }
+        }
         if let calibrated {
+            report.calibrationLevel = calibrated.level
             report.calibration.append(
-                .init(group: "all rows", widening: calibrated.pooled.above, rows: calibrated.pooled.rows))
+                .init(group: "all rows", widening: calibrated.pooled.widening, rows: calibrated.pooled.rows))
             for c in present {
                 if let own = calibrated.byGroup[Self.scope(trainer.data.facts[c])] {
-                    report.calibration.append(.init(group: names[c], widening: own.above, rows: own.rows))
+                    report.calibration.append(.init(group: names[c], widening: own.widening, rows: own.rows))
                 } else {
                     report.pooledCalibration.append(names[c])
                 }
@@ -225,8 +300,15 @@ public struct QuantileStepTrainer: Sendable {
             report.mantelPValue = test.pValue
         }
         let distinct = Set(cloud.points).count
-        if model.specialists.count > 1, model.specialists.count <= distinct, present.count <= 60 {
-            let starts = try KMeans.cluster(cloud, k: model.specialists.count, restarts: 50)
+        let places = ClusterMap.places(cloud.points)
+        report.map = present.indices.map {
+            .init(configuration: names[present[$0]], specialist: labels[$0], x: places[$0].x, y: places[$0].y)
+        }
+        // Without groups: of the two that would be the first division.
+        let groups = max(2, model.specialists.count)
+        if groups <= distinct, groups < present.count {
+            let starts = try KMeans.cluster(cloud, k: groups, restarts: present.count <= 60 ? 50 : 10)
+            report.startGroups = groups
             report.shareOfStartsAtBest = starts.shareAtBest
             report.agreementOfStarts = starts.agreement
         }
@@ -239,7 +321,7 @@ extension EnsembleTrainer {
     /// model of all predicts, on a logarithmic scale.
     func behaviouralDistances() throws(InvalidInput) -> [[Double]] {
         let thin = try EnsembleTrainer(data.thinned(to: 300), options: options)
-        let model = try thin.train(.pooled, on: present, joint: false)
+        let model = try thin.train(.pooled, on: present, solver: .leastSquares)
         let columns = data.features.count
         let middle = options.quantiles.count / 2
         let levels = present.map { c -> Double in

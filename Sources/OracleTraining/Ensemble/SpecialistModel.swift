@@ -9,20 +9,12 @@ package struct SpecialistModel: Sendable {
         package var members: [Int]
         /// Place in the embedding.
         package var centroid: [Double]
-        /// All places at which it stands, where the centroid alone would not find its members again.
-        package var places: [[Double]]?
         /// One fit per quantile, ascending.
         package var fits: [QuantileFit]
 
-        /// Least distance between the places of two specialists.
+        /// Distance between the centroids of two specialists.
         func distance(to other: Specialist) -> Double {
-            var least = Double.infinity
-            for a in places ?? [centroid] {
-                for b in other.places ?? [other.centroid] {
-                    least = min(least, PointCloud.squaredDistance(a, b))
-                }
-            }
-            return least.squareRoot()
+            PointCloud.squaredDistance(centroid, other.centroid).squareRoot()
         }
     }
 
@@ -50,7 +42,7 @@ package struct SpecialistModel: Sendable {
             embedding: embedding, temperature: temperature, topSpecialists: topSpecialists,
             specialists: specialists.enumerated().map {
                 .init(
-                    name: "specialist-\($0 + 1)", centroid: $1.centroid, quantiles: [], places: $1.places)
+                    name: "specialist-\($0 + 1)", centroid: $1.centroid, quantiles: [])
             })
     }
 

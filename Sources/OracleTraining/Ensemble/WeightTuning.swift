@@ -21,9 +21,8 @@ package enum WeightTuning {
         guard !rows.isEmpty else {
             throw InvalidInput(field: "target rows", "are none", accepted: "at least one")
         }
-        let count = model.specialists.count
         let columns = data.features.count
-        guard count > 1 else { return [1] }
+        guard model.specialists.count > 1 else { return [1] }
         // predicted[s][k][i], relative to the measurement.
         let taus = model.specialists[0].fits.map(\.tau)
         let predicted = model.specialists.map { specialist in
@@ -36,12 +35,50 @@ package enum WeightTuning {
                 }
             }
         }
+        return weights(
+            predicted, taus: taus, start: model.weights(for: data.facts[configuration]),
+            iterations: iterations)
+    }
+
+    /// An ensemble whose weights are refitted on rows of one configuration.
+    /// - Throws: `InvalidInput` when the model can't be compiled for the configuration.
+    static func refit(_ model: StepModel, facts: DeploymentFacts, states: [StepState], seconds: [Double])
+        throws -> StepModel
+    {
+        guard let ensemble = model.ensemble, ensemble.specialists.count > 1, !states.isEmpty else {
+            return model
+        }
+        let taus = ensemble.specialists[0].quantiles.map(\.tau)
+        var predicted: [[[Double]]] = []
+        for s in ensemble.specialists.indices {
+            var alone = model
+            alone.ensemble?.fixedWeights = ensemble.specialists.indices.map { $0 == s ? 1 : 0 }
+            let compiled = try StepTimeOracle(
+                artifact: OracleArtifact(name: "specialist", summary: "alone", step: alone)
+            ).compile(for: facts)
+            predicted.append(
+                taus.map { tau in
+                    zip(states, seconds).map { compiled.forecast($0).quantile(tau) / $1 }
+                })
+        }
+        var result = model
+        result.ensemble?.fixedWeights = weights(
+            predicted, taus: taus, start: ensemble.weights(for: facts), iterations: 2000)
+        return result
+    }
+
+    /// Weights that minimise the pinball loss of `predicted[specialist][quantile][row]`, relative to the measurement.
+    private static func weights(
+        _ predicted: [[[Double]]], taus: [Double], start: [Double], iterations: Int
+    ) -> [Double] {
+        let count = predicted.count
+        let rows = predicted[0][0].count
         func loss(_ w: [Double]) -> (value: Double, gradient: [Double]) {
             var value = 0.0
             var gradient = [Double](repeating: 0, count: count)
-            let scale = 1 / Double(rows.count * taus.count)
+            let scale = 1 / Double(rows * taus.count)
             for (k, tau) in taus.enumerated() {
-                for i in rows.indices {
+                for i in 0..<rows {
                     var q = 0.0
                     for s in 0..<count { q += w[s] * predicted[s][k][i] }
                     let slope = q < 1 ? -tau : 1 - tau
@@ -51,7 +88,7 @@ package enum WeightTuning {
             }
             return (value, gradient)
         }
-        var best = model.weights(for: data.facts[configuration])
+        var best = start
         var bestLoss = loss(best).value
         // No specialist starts at exactly 0, from which a product could not lift it.
         var w = best.map { 0.9 * $0 + 0.1 / Double(count) }

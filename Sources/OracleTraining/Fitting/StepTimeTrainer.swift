@@ -184,7 +184,7 @@ public struct StepTimeTrainer: Sendable {
     }
 
     /// Feature rows of a data set.
-    func designRows(_ data: StepDataSet, rows: [Int], features: [StepFeature]) -> DesignRows {
+    package func designRows(_ data: StepDataSet, rows: [Int], features: [StepFeature]) -> DesignRows {
         let evaluators = data.groups.map { StepFeatureEvaluator(features: features, facts: $0.facts) }
         var values = [Double](repeating: 0, count: rows.count * features.count)
         values.withUnsafeMutableBufferPointer { values in

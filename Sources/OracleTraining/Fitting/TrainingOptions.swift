@@ -47,6 +47,18 @@ public struct TrainingOptions: Sendable {
     public var specialists: Int?
     /// How many of the nearest specialists count; nil takes what the form of the ensemble says.
     public var topSpecialists: Int?
+    /// L1 penalty of quantile regression.
+    public enum Penalty: Sendable, Equatable {
+        /// None: the features are few and chosen.
+        case none
+        /// This one, on standardised coefficients, per unit of mean loss; at 1 all coefficients are provably 0.
+        case fixed(Double)
+        /// The one with the least loss on configurations left out (blocks of time where there is only one).
+        case chosen
+    }
+
+    /// L1 penalty of the quantile methods.
+    public var penalty = Penalty.none
     /// Candidate features.
     public var features = FeatureSet.physics
     /// Distribution of single steps.

@@ -55,12 +55,21 @@ public struct TrainingRun: Sendable {
         let reference = baseline ? StepTimeTrainer(plain) : nil
         var tables: [TrainingReport.ValidationTable] = []
         var scatter: [ScoredStep] = []
+        var intervals: [IntervalScore]?
+        var corrections: [EnsembleReport.Correction]?
         if holdout > 0 {
             let split = RowSplit.forward(data, fraction: 1 - holdout)
-            let (table, steps) = try validate(
+            let (table, steps, models) = try validate(
                 data, [split], name: "forward: " + split.name, validating, reference)
             tables.append(table)
             scatter = steps
+            if [.quantile, .ensemble].contains(options.method), let model = models.first {
+                intervals = try intervalScores(data, split, model)
+                if options.asWritten, options.method == .ensemble {
+                    corrections = try CorrectionLadder(data: data, split: split, options: options)
+                        .corrections()
+                }
+            }
         }
         if timeBlocks > 0 {
             let splits = RowSplit.forwardBlocks(data, blocks: timeBlocks, gap: 10)
@@ -70,7 +79,7 @@ public struct TrainingRun: Sendable {
         for held in leaveOneOut {
             let splits = try RowSplit.leaveOneOut(data, held)
             let name = "leave one \(held.rawValue) out"
-            let (table, steps) = try validate(data, splits, name: name, validating, reference)
+            let (table, steps, _) = try validate(data, splits, name: name, validating, reference)
             tables.append(table)
             if scatter.isEmpty { scatter = steps }
         }
@@ -78,25 +87,30 @@ public struct TrainingRun: Sendable {
         let hasQuantiles = options.method == .quantile || options.method == .ensemble
         let quantiles = !hasQuantiles ? nil : try QuantileStepTrainer(options).fit(data, rows: rows)
         let model = try quantiles?.model ?? trainer.fit(data, rows: rows)
+        var ensemble = quantiles?.report
+        ensemble?.intervals = intervals
+        ensemble?.corrections = corrections
         let report = TrainingReport(
             data: .init(data), method: methodName(options), likelihoods: likelihoods, validation: tables,
             features: TrainingReport.FeatureLine.lines(model),
             specialised: model.specialised?.map {
                 .init(scope: $0.scope.description, features: TrainingReport.FeatureLine.lines($0.model))
-            }, ensemble: quantiles?.report)
+            }, ensemble: ensemble)
         return Outcome(model: model, report: report, scatter: scatter)
     }
 
     private func validate(
         _ data: StepDataSet, _ splits: [RowSplit], name: String, _ trainer: StepTimeTrainer,
         _ reference: StepTimeTrainer?
-    ) throws -> (TrainingReport.ValidationTable, [ScoredStep]) {
+    ) throws -> (TrainingReport.ValidationTable, [ScoredStep], [StepModel]) {
         var test = ForecastEvaluation(data)
         var train = ForecastEvaluation(data)
         var base = ForecastEvaluation(data)
+        var models: [StepModel] = []
         for split in splits where !split.test.isEmpty {
             let model = try trainer.fit(data, rows: split.train)
             try test.add(model, rows: split.test)
+            models.append(model)
             if splits.count == 1 { try train.add(model, rows: split.train) }
             if let reference { try base.add(try reference.fit(data, rows: split.train), rows: split.test) }
         }
@@ -122,7 +136,25 @@ public struct TrainingRun: Sendable {
             layouts: lines { scopes[data.group[$0]] },
             meanRunCoverage: runs.reduce(0) { $0 + $1.test.coverage } / Double(max(1, runs.count)), runs: runs
         )
-        return (table, test.steps)
+        return (table, test.steps, models)
+    }
+
+    /// P10-P90 on the rows held out: as calibrated, adapted along each run, and of sparse Bayesian regression on the same rows.
+    private func intervalScores(_ data: StepDataSet, _ split: RowSplit, _ model: StepModel) throws
+        -> [IntervalScore]
+    {
+        func evaluation(_ model: StepModel) throws -> IntervalEvaluation {
+            let artifact = OracleArtifact(name: "held out", summary: "under evaluation", step: model)
+            return try IntervalEvaluation(try StepTimeOracle(artifact: artifact), data, rows: split.test)
+        }
+        let own = try evaluation(model)
+        var sparse = TrainingOptions()
+        sparse.discrepancy = false
+        var scores = [own.score("static"), own.adaptiveScore("adaptive, knowing the steps before")]
+        if let other = try? StepTimeTrainer(sparse).fit(data, rows: split.train) {
+            scores.append(try evaluation(other).score("BSR-ARD"))
+        }
+        return scores
     }
 
     /// How the model was fitted, in words.

@@ -237,6 +237,23 @@ package final class QuantileDesign {
         return (intercept ? constant * yScale + yShift : 0, coefficients)
     }
 
+    /// Standardised coefficients of natural ones, the inverse of `natural`; nil where columns were replaced.
+    func standardised(
+        intercept constant: Double, coefficients: [Double], yScale: Double, yShift: Double
+    ) -> [Double]? {
+        guard replaced.isEmpty else { return nil }
+        var beta = [Double](repeating: 0, count: 4 * rows.quads)
+        var first = constant - yShift
+        for (k, j) in columnAt.enumerated() where j >= 0 {
+            beta[k] = coefficients[j] * scale[k] / yScale
+            first += coefficients[j] * center[k]
+        }
+        if intercept { beta[0] = first / yScale }
+        let used = Set(positions)
+        for k in beta.indices where !used.contains(k) { beta[k] = 0 }
+        return beta
+    }
+
     /// Every natural coefficient, the intercept first, as `row . beta - constant` in standardised coordinates with the
     /// target's shift (in its scale) put back; columns that are left out have none. Column -1 is the intercept.
     func naturalRows(interceptShift: Double) -> [(column: Int, row: [Double], constant: Double)] {

@@ -18,12 +18,12 @@ package struct QuantilePenaltyPath: Sendable {
     /// - Parameters:
     ///   - values: `count` rows of `columns` numbers, row-major.
     ///   - groups: a group per row; a group is left out as a whole.
+    ///   - nonNegative: whether coefficients below 0 are refused.
     ///   - steps: penalties between the largest useful one and a thousandth of it; 0 is tried as well.
     /// - Throws: `InvalidInput` for unusable numbers or fewer than two groups.
     package static func choose(
         _ values: [Double], count: Int, columns: Int, y: [Double], weights: [Double]? = nil, groups: [Int],
-        tau: Double,
-        steps: Int = 10
+        tau: Double, nonNegative: Bool = false, steps: Int = 10
     ) throws(InvalidInput) -> QuantilePenaltyPath {
         let names = Set(groups).sorted()
         guard names.count > 1 else {
@@ -49,7 +49,7 @@ package struct QuantilePenaltyPath: Sendable {
             let fold = try regression(values, columns, inside, y, weights)
             for i in outside { weightSum += weights?[i] ?? 1 }
             for (k, penalty) in penalties.enumerated() {
-                let fit = fold.fit(tau: tau, restraint: .init(penalty: penalty))
+                let fit = fold.fit(tau: tau, restraint: .init(penalty: penalty, nonNegative: nonNegative))
                 for i in outside {
                     let r = y[i] - fit(values[i * columns..<(i + 1) * columns])
                     loss[k] += (weights?[i] ?? 1) * max(tau * r, (tau - 1) * r)
@@ -61,7 +61,7 @@ package struct QuantilePenaltyPath: Sendable {
         for k in loss.indices where loss[k] < loss[best] { best = k }
         return QuantilePenaltyPath(
             penalties: penalties, heldOutLoss: loss, chosen: penalties[best],
-            fit: whole.fit(tau: tau, restraint: .init(penalty: penalties[best])))
+            fit: whole.fit(tau: tau, restraint: .init(penalty: penalties[best], nonNegative: nonNegative)))
     }
 
     private static func ratio(_ steps: Int) -> Double {

@@ -163,6 +163,12 @@ extension QuantileRegression {
             let r = side * (y[i] - RowKernels.dot(design.rows[i], vector[1], quads))
             reached.append((max(0, r) / toward, i))
         }
+        if reached.count > 4 * count {
+            // Only the nearest need an order.
+            var steps = reached.map(\.step)
+            let limit = selectInPlace(&steps, rank: count)
+            reached.removeAll { $0.step > limit }
+        }
         reached.sort { ($0.step, $0.row) < ($1.step, $1.row) }
         for (_, i) in reached.prefix(count) { release(i, simplex: &simplex, block, tau, &sides) }
         return !reached.isEmpty

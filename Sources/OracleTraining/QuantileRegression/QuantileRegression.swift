@@ -95,6 +95,9 @@ package struct QuantileRegression {
         /// Whether coefficients, the intercept among them, must not be negative in natural units.
         package var nonNegative = false
 
+        /// L1 penalty on the coefficients in natural units, per unit of mean loss in the target's unit: what a solver does
+        /// that doesn't standardise. The intercept is free.
+        package var naturalPenalty = 0.0
         /// With `nonNegative`: columns from this one on, and the intercept, may have either sign.
         package var signedColumns: Int?
 
@@ -129,6 +132,18 @@ package struct QuantileRegression {
                 rows.append(row[0], y: 0, above: slope, below: slope, source: -1 - rows.count)
                 row.elements(0)[j] = 0
             }
+        }
+        if restraint.naturalPenalty > 0 {
+            for natural in design.naturalRows(interceptShift: yShift / yScale) where natural.column >= 0 {
+                var length = 0.0
+                for value in natural.row { length += value * value }
+                length = length.squareRoot()
+                guard length > 0 else { continue }
+                for j in 0..<width { row.elements(0)[j] = natural.row[j] / length }
+                let slope = restraint.naturalPenalty * n * length
+                rows.append(row[0], y: 0, above: slope, below: slope, source: -1 - rows.count)
+            }
+            for j in 0..<width { row.elements(0)[j] = 0 }
         }
         if restraint.nonNegative {
             // Above any pull that the data can have on a coefficient.

@@ -12,6 +12,9 @@ public struct EvaluationReport: Codable, Sendable {
     /// Coverage of P10-P90 per run: mean over runs, and each run's.
     public var runs: Runs
 
+    /// P10-P90 as it is and adapted along each run, when asked for.
+    public var intervals: [IntervalScore]?
+
     /// Coverage per run.
     public struct Runs: Codable, Sendable {
         /// Mean over runs.
@@ -26,7 +29,7 @@ public struct EvaluationReport: Codable, Sendable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case oracle, table, runs
+        case oracle, table, runs, intervals
         case inDomain = "in_domain"
     }
 
@@ -52,6 +55,15 @@ public struct EvaluationReport: Codable, Sendable {
             coverage: lines)
     }
 
+    /// Scores P10-P90 as it is and adapted along each run.
+    /// - Throws: `InvalidInput` when the oracle does not fit the data's deployments.
+    public mutating func addIntervals(_ oracle: StepTimeOracle, _ data: StepDataSet, rows: [Int]) throws {
+        let evaluation = try IntervalEvaluation(oracle, data, rows: rows)
+        intervals = [
+            evaluation.score("static"), evaluation.adaptiveScore("adaptive, knowing the steps before"),
+        ]
+    }
+
     /// The report as JSON.
     /// - Throws: never in practice: every field is encodable.
     public func json() throws -> [UInt8] { try reportJSON() }
@@ -66,6 +78,7 @@ public struct EvaluationReport: Codable, Sendable {
         lines.append(
             "P10-P90 covers \(NumberText.percent(runs.meanCoverage)) % in the mean over \(runs.coverage.count) runs"
         )
+        if let intervals { lines += [""] + EnsembleTables.table(intervals) }
         return lines.joined(separator: "\n")
     }
 }

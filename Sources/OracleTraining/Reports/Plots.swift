@@ -99,9 +99,24 @@ struct SVGCanvas {
             "<line x1=\"\(x(from.0))\" y1=\"\(y(from.1))\" x2=\"\(x(to.0))\" y2=\"\(y(to.1))\" stroke=\"\(colour)\"/>\n"
     }
 
-    mutating func dot(_ px: Double, _ py: Double, radius: Double = 1.5) {
-        body +=
-            "<circle cx=\"\(x(px))\" cy=\"\(y(py))\" r=\"\(NumberText.fixed(radius, 1))\" fill=\"#2266aa\" fill-opacity=\"0.6\"/>\n"
+    mutating func dot(
+        _ px: Double, _ py: Double, radius: Double = 1.5, colour: String = "#2266aa", title: String? = nil
+    ) {
+        let start =
+            "<circle cx=\"\(x(px))\" cy=\"\(y(py))\" r=\"\(NumberText.fixed(radius, 1))\" fill=\"\(colour)\" fill-opacity=\"0.6\""
+        body += title.map { "\(start)><title>\(Self.escaped($0))</title></circle>\n" } ?? start + "/>\n"
+    }
+
+    /// Text without what XML takes for markup.
+    private static func escaped(_ text: String) -> String {
+        text.reduce(into: "") { result, character in
+            switch character {
+            case "<": result += "&lt;"
+            case ">": result += "&gt;"
+            case "&": result += "&amp;"
+            default: result.append(character)
+            }
+        }
     }
 
     var text: String {

@@ -18,7 +18,8 @@ public enum ReportTables {
             }
         }
         if let alpha = report.alpha { lines += ["", "latencies outside engine steps"] + alpha }
-        lines += ["", "features of the model of all rows"]
+        if let ensemble = report.ensemble { lines += EnsembleTables.text(ensemble) }
+        lines += ["", "features of the model of all rows" + (report.ensemble == nil ? "" : " (P50)")]
         lines += features(report.features)
         for part in report.specialised ?? [] {
             let kept = part.features.filter { $0.coefficient != nil }.count

@@ -134,7 +134,9 @@ public struct TrainingReport: Codable, Sendable {
 
         /// Lines of a model: kept features by weight, then the dropped.
         static func lines(_ model: StepModel) -> [FeatureLine] {
-            let kept = model.coefficients.map {
+            // Of a model per quantile the median speaks.
+            let median = model.quantiles?.min { abs($0.tau - 0.5) < abs($1.tau - 0.5) }
+            let kept = (median?.coefficients ?? model.coefficients).map {
                 FeatureLine(
                     feature: $0.feature, coefficient: $0.value, std: $0.std,
                     effectiveWeight: $0.effectiveWeight)

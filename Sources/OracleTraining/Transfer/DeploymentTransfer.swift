@@ -27,8 +27,9 @@ public struct DeploymentTransfer: Sendable {
                     asIs: outcome.asIs,
                     tried: outcome.tried.map {
                         .init(correction: $0.decision, objections: $0.objections, evidence: $0.evidence)
-                    }, calibration: outcome.model.calibration))
-            guard outcome.decision == .calibrated || outcome.decision == .refitted else { continue }
+                    }, calibration: outcome.model.calibration,
+                    weights: outcome.decision == .reweighted ? outcome.model.ensemble?.fixedWeights : nil))
+            guard [.calibrated, .reweighted, .refitted].contains(outcome.decision) else { continue }
             var specialised = (self.artifact.step.specialised ?? []).filter {
                 $0.scope != ModelScope(configuration: facts)
             }
@@ -42,6 +43,11 @@ public struct DeploymentTransfer: Sendable {
     public mutating func retrain(donors: StepDataSet, target: StepDataSet, rows: Int?) throws {
         var options = TrainingOptions()
         options.features = try FeatureSet.named(artifact.step.featureSet)
+        switch artifact.step.kind {
+        case .quantile: options.method = .quantile
+        case .ensemble: options.method = .ensemble
+        case .linear, .ard, .roofline: break
+        }
         options.nonnegative = artifact.step.kind == .linear || artifact.step.kind == .roofline
         let scopes = artifact.step.specialised ?? []
         if scopes.contains(where: { $0.scope.model == nil }) {
@@ -100,9 +106,11 @@ public struct TransferReport: Codable, Sendable {
         public var tried: [Tried]
         /// The correction chosen.
         public var calibration: Calibration?
+        /// The weight of each specialist, where those were refitted.
+        public var weights: [Double]?
 
         enum CodingKeys: String, CodingKey {
-            case deployment, decision, reason, tried, calibration
+            case deployment, decision, reason, tried, calibration, weights
             case asIs = "as_is"
         }
     }

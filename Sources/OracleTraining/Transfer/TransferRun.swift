@@ -28,6 +28,8 @@ public struct TransferRun: Sendable {
         case accepted
         /// Use it with slope, bias and variance corrected.
         case calibrated
+        /// Use it with the specialists' weights refitted on the target.
+        case reweighted
         /// Use it with coefficients refitted on the target, the donors' as prior.
         case refitted
         /// Train again with the target among the donors.
@@ -74,6 +76,10 @@ public struct TransferRun: Sendable {
         var corrections: [(Decision, Correction)] = [
             (.calibrated, { try TargetCalibration.linear($0, facts: $1, states: $2, seconds: $3) })
         ]
+        if model.kind == .ensemble, (model.ensemble?.specialists.count ?? 0) > 1 {
+            corrections.append(
+                (.reweighted, { try WeightTuning.refit($0, facts: $1, states: $2, seconds: $3) }))
+        }
         if states.count >= refitRows, model.link == .identity, !model.coefficients.isEmpty {
             corrections.append(
                 (.refitted, { try TargetCalibration.residualRefit($0, facts: $1, states: $2, seconds: $3) }))

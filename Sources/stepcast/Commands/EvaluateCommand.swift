@@ -8,7 +8,12 @@ import ServingCore
 struct EvaluateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evaluate",
-        abstract: "Error, coverage and calibration of an oracle on step traces, per deployment.")
+        abstract: "Error, coverage and calibration of an oracle on step traces, per deployment.",
+        discussion: """
+            With --adaptive the table ends with what P10-P90 covers as it is and when it is adapted along each run: \
+            every measured step widens or narrows the intervals of those after it, so that a live stream keeps the \
+            promise where the machine drifts. An oracle used for forecasts only has the static form.
+            """)
 
     @OptionGroup var oracle: OracleOption
     @OptionGroup var input: TraceInputOptions
@@ -18,6 +23,9 @@ struct EvaluateCommand: ParsableCommand {
 
     @Option(help: "Report to write (JSON); plots are written beside it.")
     var report: String?
+
+    @Flag(help: "Score P10-P90 as it is and adapted along each run besides.")
+    var adaptive = false
 
     @Flag(help: "Print JSON instead of a table.")
     var json = false
@@ -33,7 +41,8 @@ struct EvaluateCommand: ParsableCommand {
         let rows = after > 0 ? RowSplit.forward(data, fraction: after).test : Array(0..<data.count)
         var evaluation = ForecastEvaluation(data)
         try evaluation.add(loaded, rows: rows, countDomain: true)
-        let found = try EvaluationReport(evaluation, oracle: loaded.artifact)
+        var found = try EvaluationReport(evaluation, oracle: loaded.artifact)
+        if adaptive { try found.addIntervals(loaded, data, rows: rows) }
         if let report {
             try writeFile(report, try found.json())
             try writeFile(stem(report) + "-predicted.svg", Array(ScatterPlot.svg(evaluation.steps).utf8))

@@ -12,7 +12,19 @@ import Validation
 struct TrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "train",
-        abstract: "Fit a latency oracle to step traces, validate it on time it has not seen, and save both.")
+        abstract: "Fit a latency oracle to step traces, validate it on time it has not seen, and save both.",
+        discussion: """
+            ard gives every step a distribution around one prediction; quantile gives P10, P50 and P90 without \
+            assuming one; ensemble does so for specialists of similar configurations, as far as they predict \
+            configurations left out better than one model does. The quantile methods widen P10-P90 until it holds \
+            on later blocks of time; the report says what it covers then, and what it would cover if it were adapted \
+            to a live stream of measured steps.
+
+            Examples:
+              stepcast train --traces runs --method ensemble -o oracle.json --report report.json
+              stepcast train --traces runs --method quantile --l1-penalty choose -o oracle.json
+              stepcast train --traces runs --method ensemble --as-written -o written.json --report report.json
+            """)
 
     @OptionGroup var input: TraceInputOptions
 
@@ -38,8 +50,15 @@ struct TrainCommand: ParsableCommand {
     @Option(help: "How the evidence is climbed: tipping-faul or mackay.")
     var updates = "tipping-faul"
 
-    @Option(help: "Candidate features: physics, bsr-ard or rece.")
-    var features = "physics"
+    @Option(
+        help:
+            "L1 penalty of the quantile methods on standardised coefficients, per unit of mean loss: a number (0 none, at 1 all coefficients are 0), or choose (by configurations left out)."
+    )
+    var l1Penalty = "0"
+
+    @Option(
+        help: "Candidate features: physics, bsr-ard or rece; physics, or rece for an ensemble as written.")
+    var features: String?
 
     @Option(parsing: .upToNextOption, help: "Candidate features to leave out.")
     var without: [String] = []
@@ -47,7 +66,10 @@ struct TrainCommand: ParsableCommand {
     @Flag(help: "Coefficients of at least 0: more work never takes less time.")
     var nonnegative = false
 
-    @Flag(help: "Everything as the design writes it, for comparison.")
+    @Flag(
+        help:
+            "Everything as the design writes it, for comparison; of an ensemble the report says what each correction buys."
+    )
     var asWritten = false
 
     @Flag(help: "Minimise absolute instead of relative errors.")
@@ -115,7 +137,9 @@ struct TrainCommand: ParsableCommand {
         options.likelihood = try choice(likelihood, "--likelihood")
         options.updates = try choice(updates, "--updates")
         options.specialisation = try choice(specialise, "--specialise")
-        options.features = try FeatureSet.named(features)
+        let written = asWritten && options.method == .ensemble
+        options.features = try FeatureSet.named(features ?? (written ? "rece" : "physics"))
+        options.penalty = try penalty(options.method)
         for name in without { _ = try FeatureSet.stepFeature(named: name, in: options.features) }
         options.without = without
         options.nonnegative = nonnegative
@@ -162,6 +186,9 @@ struct TrainCommand: ParsableCommand {
             let base = stem(report)
             try writeFile(base + "-predicted.svg", Array(ScatterPlot.svg(outcome.scatter).utf8))
             try writeFile(base + "-calibration.svg", Array(CalibrationPlot.svg(outcome.scatter).utf8))
+            if let ensemble = outcome.report.ensemble {
+                try writeFile(base + "-clusters.svg", Array(ClusterMap.svg(ensemble.map).utf8))
+            }
         }
         print(ReportTables.text(outcome.report))
     }
@@ -232,6 +259,23 @@ struct TrainCommand: ParsableCommand {
         options.evidence.others = data.selecting(
             (0..<data.count).filter { names[data.group[$0]] != accelerator })
         data = data.selecting(own)
+    }
+
+    private func penalty(_ method: TrainingOptions.Method) throws -> TrainingOptions.Penalty {
+        let isQuantile = method == .quantile || method == .ensemble
+        if l1Penalty == "choose", isQuantile { return .chosen }
+        guard l1Penalty == "choose" || Double(l1Penalty).map({ $0 >= 0 && $0.isFinite }) == true else {
+            throw InvalidInput(
+                .usage, field: "--l1-penalty", value: l1Penalty, "is not usable",
+                accepted: "a number of at least 0, or choose")
+        }
+        let value = Double(l1Penalty) ?? 0
+        if !isQuantile, l1Penalty == "choose" || value > 0 {
+            throw InvalidInput(
+                .usage, field: "--l1-penalty", value: l1Penalty, "has no effect on \(method.rawValue)",
+                accepted: "--method quantile or ensemble")
+        }
+        return value > 0 ? .fixed(value) : .none
     }
 
     private func degreesOfFreedom() throws -> Double? {

@@ -13,8 +13,8 @@ struct TransferCommand: ParsableCommand {
             "Test an oracle on a new deployment's traces; correct it, train it again, or say that it must be.",
         discussion: """
             Accepts the oracle when coverage of P10-P90, bias and CRPS agree with what it promises; else corrects \
-            slope, bias and variance, or refits the coefficients with the donors' as prior, if that passes on blocks \
-            of time it was not fitted to; else says that retraining is needed (exit status 1), or does it with \
+            slope, bias and variance, or refits the weights of an ensemble's specialists, or the coefficients with the \
+            donors' as prior, if that passes on blocks of time it was not fitted to; else says that retraining is needed (exit status 1), or does it with \
             --retrain.
             """)
 

@@ -1,0 +1,48 @@
+import ServingCore
+
+/// Several quantiles with coefficients of at least 0 that can't cross anywhere where no feature is negative.
+///
+/// The middle quantile is fitted freely; going outwards, no coefficient falls below the one before (above the middle) or rises
+/// above it (below the middle). Each fit is exact under its bounds, and the spread never shrinks as a step does more. That asks
+/// a little more than not to cross in the box of the training rows (Bondell, Reich & Wang 2010), and holds outside it too.
+package enum NestedQuantiles {
+    /// Fits `taus`, ascending.
+    /// - Parameters:
+    ///   - signed: columns from this one on may have either sign, as the constant beside them; their coefficients are the same
+    ///     for all quantiles.
+    ///   - start: least-squares coefficients, the constant first, that say which will be off 0.
+    /// - Throws: `InvalidInput` for numbers that can't be fitted.
+    package static func fit(
+        _ x: [Double], columns: Int, y: [Double], weights: [Double], taus: [Double], signed: Int? = nil,
+        start: [Double]
+    ) throws(InvalidInput) -> (fits: [QuantileFit], certified: Bool) {
+        let regression = BoundedQuantileRegression(x, columns: columns, y: y, weights: weights)
+        let count = columns + 1
+        func isSigned(_ j: Int) -> Bool { signed.map { j == 0 || j > $0 } ?? false }
+        let middle = taus.indices.min { abs(taus[$0] - 0.5) < abs(taus[$1] - 0.5) } ?? 0
+        let free = (0..<count).map { isSigned($0) || ($0 < start.count && start[$0] > 0) }
+        let centre = try regression.fit(
+            tau: taus[middle], bounds: .nonNegative(count, signed: isSigned), free: free)
+        var fits = [QuantileFit](repeating: centre, count: taus.count)
+        func values(_ fit: QuantileFit) -> [Double] { [fit.intercept] + fit.coefficients }
+        func off(_ values: [Double]) -> [Bool] { values.map { $0 > 0 } }
+        for k in taus.indices where k > middle {
+            let inner = values(fits[k - 1])
+            var bounds = BoundedQuantileRegression.Bounds(
+                lower: inner, upper: [Double](repeating: .infinity, count: count))
+            for j in 1..<count where isSigned(j) { bounds.upper[j] = inner[j] }
+            fits[k] = try regression.fit(tau: taus[k], bounds: bounds, free: off(inner))
+        }
+        for k in taus.indices.reversed() where k < middle {
+            let inner = values(fits[k + 1])
+            var bounds = BoundedQuantileRegression.Bounds(
+                lower: (0..<count).map { isSigned($0) ? ($0 == 0 ? -.infinity : inner[$0]) : 0 },
+                upper: inner)
+            for j in bounds.lower.indices where bounds.lower[j] > bounds.upper[j] {
+                bounds.lower[j] = bounds.upper[j]
+            }
+            fits[k] = try regression.fit(tau: taus[k], bounds: bounds, free: off(inner))
+        }
+        return (fits, fits.allSatisfy(\.certified))
+    }
+}

@@ -63,7 +63,7 @@ import Testing
             while try reader.next(&row) { rows.append(row) }
             #expect(rows.count == simulated.steps.count && rows.count > 100)
             let readFacts = try #require(reader.groups.first?.facts)
-            let oracle = try StepTimeOracle.roofline.compile(for: readFacts)
+            let oracle = try simulated.prepared.oracle.compile(for: readFacts)
             let isMean = simulated.prepared.scenario.latency == .mean
             for set in FeatureSet.all {
                 let written = StepFeatureEvaluator(features: set.step, facts: facts)

@@ -9,7 +9,7 @@ import Workload
 
 /// Advancing decoding requests together must change nothing that anybody can see.
 @Suite struct ExactStepsTests {
-    /// Random scenarios to compare; 10,000 take a quarter of an hour in a release build.
+    /// Random scenarios to compare.
     static let scenarioCount: Int = {
         let wanted = ProcessInfo.processInfo.environment["STEPCAST_RANDOM_SCENARIOS"].flatMap { Int($0) }
         return max(1, wanted ?? 30)
@@ -71,5 +71,18 @@ import Workload
         #expect(outcome.records.map(\.status) == [.unfinished, .unfinished, .unfinished])
         let timedOut = try RandomScenarios.run(configuration, load, timeout: 2)
         #expect(timedOut.records.map(\.status) == [.timedOut, .timedOut, .timedOut])
+    }
+}
+
+@Suite struct SimultaneousArrivalTests {
+    @Test(arguments: [3775, 9214])
+    func `requests of equal priority sent at one instant all end, however few the blocks`(seed: UInt64) throws
+    {
+        var (configuration, load, timeout) = try RandomScenarios.scenario(seed)
+        #expect(configuration.scheduler.policy == .priority && configuration.scheduler.numBlocks < 40)
+        configuration.scheduler.checksInvariants = false
+        let outcome = try RandomScenarios.run(configuration, load, timeout: timeout)
+        #expect(outcome.records.count >= 80)
+        #expect(outcome.records.allSatisfy { $0.status == .completed })
     }
 }

@@ -74,7 +74,7 @@ enum RandomScenarios {
         var configuration = SimulationConfiguration(
             scheduler: scheduler, oracle: try StepTimeOracle.roofline.compile(for: facts()))
         configuration.seed = seed
-        // The slowest take some minutes of simulated time; two requests may preempt each other for ever.
+        // The slowest take some minutes of simulated time.
         configuration.horizon = Ticks(seconds: 600)
         configuration.latency = pick([.mean, .median, .sample, .quantile(0.9)])
         configuration.engines = pick([1, 1, 1, 3])

@@ -106,8 +106,10 @@ struct EngineDriver {
     private mutating func takeIn(until time: Ticks, _ context: inout RunContext) {
         while let first = inbox.first, first.time <= time {
             let arrival = inbox.removeFirst()
+            // The order of sending stands for the time: real clocks never tie, and among equal times the priority
+            // policy would preempt the oldest request, over and over.
             let handle = core.scheduler.add(
-                arrival.request, id: arrival.index, arrivalTime: arrival.sent.seconds)
+                arrival.request, id: arrival.index, arrivalTime: Double(arrival.index))
             var item = Live()
             item.record.index = arrival.index
             item.record.sent = arrival.sent

@@ -1,4 +1,5 @@
 import Catalog
+import Reports
 import Scenarios
 import ServingCore
 
@@ -233,9 +234,11 @@ public struct SweepRun: Sendable {
         outcome.trials = found.trials
         let rate = found.best?.trial.rate ?? 0
         outcome.values["max_request_rate"] = rate
-        // Beyond the lowest rate that breaks a constraint for certain it cannot be.
+        // Near the limit the runs' noise decides: it is uncertain from the lowest rate that failed to the lowest that breaks
+        // a constraint for certain.
+        let doubtful = found.trials.filter { !$0.holds && $0.rate < rate }.map(\.rate).min()
         let broken = found.trials.filter { $0.isBroken && $0.rate > rate }.map(\.rate).min()
-        outcome.intervals["max_request_rate"] = .init(lower: rate, upper: broken)
+        outcome.intervals["max_request_rate"] = .init(lower: doubtful ?? rate, upper: broken)
         if let target = specification.targetRate, rate > 0, let gpus = outcome.values["gpus"] {
             outcome.values["gpus_for_target_rate"] = OutcomeMaker.gpus(gpus, for: target, carried: rate)
         }
@@ -244,6 +247,9 @@ public struct SweepRun: Sendable {
             found.best == nil
             ? "holds at no rate: \(found.lowest.trial.reason)"
             : failing.map { "limited by \($0.reason)" } ?? ""
+        if let doubtful {
+            outcome.reason += "; within the noise of the runs from \(significant(doubtful, digits: 4)) on"
+        }
         return outcome
     }
 

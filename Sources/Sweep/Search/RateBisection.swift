@@ -9,8 +9,8 @@ import ServingCore
 /// batches when a lower one does not.
 struct RateBisection {
     let settings: Search.RateSearch
-    /// Rates above the bracket that are tried.
-    static let confirmations = 5
+    /// Rates above the bracket that are tried, half the tolerance apart, unless one breaks a constraint for certain.
+    static let confirmations = 12
 
     /// One rate's trial and whatever the caller keeps of it.
     struct Tried<Kept> {
@@ -59,10 +59,11 @@ struct RateBisection {
         var tried = 0
         var rate = failing
         while tried < Self.confirmations, rate < settings.highest {
-            rate = min(rate * (1 + settings.tolerance), settings.highest)
+            rate = min(rate * (1 + settings.tolerance / 2), settings.highest)
             if trials.contains(where: { $0.rate == rate }) { break }
             let next = try run(rate)
             tried += 1
+            if next.trial.isBroken { break }
             if next.trial.holds {
                 best = next
                 tried = 0

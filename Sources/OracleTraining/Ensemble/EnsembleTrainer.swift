@@ -31,7 +31,7 @@ package struct EnsembleTrainer {
         /// Exactly this many groups; nil chooses.
         package var specialists: Int?
         /// Rows that are enough to choose a form, over all configurations.
-        package var rowsForChoice = 2400
+        package var rowsForChoice = 3000
         /// Errors count relative to the measurement, and every configuration the same.
         package var relative = true
         /// L1 penalty on natural coefficients, as the design writes it; 0 leaves it out.

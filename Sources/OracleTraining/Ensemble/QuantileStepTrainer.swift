@@ -141,7 +141,7 @@ public struct QuantileStepTrainer: Sendable {
     /// Shares of a run's time whose fits are scored on the rows that follow.
     private static let fractions = [0.25, 0.5, 0.75]
     /// Rows that a fit to be scored is made to, at most.
-    private static let calibrationRows = 4500
+    private static let calibrationRows = 6000
 
     /// Conformal offsets from fits to early parts of each run; nil with too few rows.
     func calibration(

@@ -45,6 +45,9 @@ public struct Metric: Hashable, Sendable, CustomStringConvertible {
         self.latency = latency
     }
 
+    /// Output tokens per second and GPU.
+    static let outputThroughputPerGPU = Metric("output_throughput_per_gpu", higher: true)
+
     /// A sweep's figures that are no latencies, in the order of the results; true where more is better.
     static let plain: [(name: String, higher: Bool)] = [
         ("max_request_rate", true), ("gpus", false), ("request_throughput", true),

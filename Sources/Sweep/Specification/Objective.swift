@@ -12,8 +12,7 @@ public struct Objective: Sendable, Equatable {
     public var text: String { (isMaximized ? "maximize " : "minimize ") + metric.name }
 
     /// Output tokens per second and GPU.
-    public static let throughputPerGPU = Objective(
-        metric: try! Metric(parsing: "output_throughput_per_gpu", source: nil, field: ""), isMaximized: true)
+    public static let throughputPerGPU = Objective(metric: .outputThroughputPerGPU, isMaximized: true)
 
     /// An objective.
     public init(metric: Metric, isMaximized: Bool) {

@@ -73,6 +73,6 @@ private func stepCost(requests: Int, isFindable: Bool) throws -> Double {
     }
     // The difference of a long and a short run leaves out what is done once.
     let short = try seconds(outputTokens: 2_000)
-    let long = try seconds(outputTokens: isFindable ? 12_000 : 62_000)
+    let long = try seconds(outputTokens: 62_000)
     return (long.seconds - short.seconds) / Double(long.steps - short.steps) * 1e9
 }

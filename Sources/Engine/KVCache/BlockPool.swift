@@ -4,8 +4,8 @@
 ///
 /// Block ids never show in a schedule: only how many blocks are free, and in which order cached contents are
 /// lost. So blocks without a findable content are counted, not stored. The free queue is a list of entries: a
-/// run of unhashed blocks, a run of hashed blocks whose content no other request can ask for, or one cached
-/// block that a later prompt may hit.
+/// run of unhashed blocks, a run of hashed blocks whose content no other request can ask for, a run of blocks that
+/// none has come by to ask for so far, or one cached block that a later prompt may hit.
 ///
 /// Entries stand at the offsets that `PrefixIndex` hands out. The block that caches a key while no other does has the
 /// entry at the key itself, so that the blocks of a prompt lie side by side in memory; runs and further copies of the
@@ -16,12 +16,12 @@ struct BlockPool {
         var previous: Int32 = -1
         var next: Int32 = -1
         /// The key that is cached (that of the entry itself, or another's if this is a further copy), or one of the
-        /// two run kinds.
+        /// three run kinds.
         var key: Int32
         /// Requests that use the cached block, 0 while it is in the free queue, `absent` if there is none; of a run
         /// its blocks.
         var count: Int32 = Self.absent
-        /// The next younger copy of the same content.
+        /// The next younger copy of the same content; of a deferred run the node that owns its blocks.
         var youngerCopy: Int32 = -1
 
         static let absent: Int32 = -1
@@ -31,6 +31,8 @@ struct BlockPool {
     static let unhashedRun: Int32 = -1
     /// `Entry.key` of a run of hashed blocks that nobody else can hit.
     static let privateRun: Int32 = -2
+    /// `Entry.key` of a run of a node's first hashed blocks, the last of them in front, that are not registered yet.
+    static let deferredRun: Int32 = -3
 
     /// Blocks in all, the null block left out.
     let capacity: Int
@@ -84,15 +86,21 @@ struct BlockPool {
             let entry = entries[Int(first)]
             if entry.key >= 0 {
                 left -= takeCached(left, index: &index)
-            } else if entry.count > left {
-                entries[Int(first)].count -= left
-                if entry.key == Self.privateRun { privateFreeCount -= Int(left) }
-                return
             } else {
-                left -= entry.count
-                if entry.key == Self.privateRun { privateFreeCount -= Int(entry.count) }
+                let taken = min(left, entry.count)
+                left -= taken
+                if entry.key == Self.privateRun { privateFreeCount -= Int(taken) }
+                if entry.key == Self.deferredRun { cachedKeyCount -= Int(taken) }
+                if entry.count > taken {
+                    entries[Int(first)].count -= taken
+                    return
+                }
                 unlink(first)
                 freeEntry(first, index: &index)
+                if entry.key == Self.deferredRun {
+                    index.setDeferral(.none, of: entry.youngerCopy)
+                    index.release(entry.youngerCopy)
+                }
             }
         }
     }
@@ -179,6 +187,44 @@ struct BlockPool {
             return
         }
         append(makeEntry(Entry(key: Self.privateRun, count: Int32(count)), index: &index))
+    }
+
+    /// Frees the first `count` blocks of `node`, which are hashed but not registered.
+    mutating func freeDeferred(_ count: Int, of node: Int32, index: inout PrefixIndex) {
+        index.setDeferral(.none, of: node)
+        guard count > 0 else { return }
+        releases &+= 1
+        registrations &+= 1
+        freeCount += count
+        cachedKeyCount += count
+        let run = makeEntry(
+            Entry(key: Self.deferredRun, count: Int32(count), youngerCopy: node), index: &index)
+        append(run)
+        index.retain(node)
+        index.setDeferral(.run(entry: run), of: node)
+    }
+
+    /// Makes the blocks of a deferred run entries of their own, which requests may hit.
+    mutating func spread(_ run: Int32, of node: Int32, index: inout PrefixIndex) {
+        let (before, after, count) = (
+            entries[Int(run)].previous, entries[Int(run)].next, entries[Int(run)].count
+        )
+        freeEntry(run, index: &index)
+        let keys = index.makeKeys(of: node, count: Int(count))
+        cover(index.keyEnd)
+        var last = before
+        for key in keys.reversed() {
+            entries[Int(key)].count = 0
+            entries[Int(key)].previous = last
+            if last >= 0 { entries[Int(last)].next = key } else { head = key }
+            last = key
+        }
+        entries[Int(last)].next = after
+        if after >= 0 { entries[Int(after)].previous = last } else { tail = last }
+        // The run kept the node once, each block keeps it by itself.
+        index.retain(node, count: count - 1)
+        index.setDeferral(.none, of: node)
+        registrations &+= 1
     }
 
     /// Lets one request's use of the blocks of `cells` go, the last first; the last use of a block puts it at the tail

@@ -6,6 +6,8 @@ struct RequestBlocks {
     var node: Int32 = PrefixIndex.root
     /// Tokens from the start that another request, or this one after preemption, may look up; `Int32.max` for all.
     var findableTokens: Int32 = 0
+    /// Whether all tokens could be looked up, but no other request has come by so far that might.
+    var isDeferring = false
     /// Range of block-table cells.
     var cellOffset: Int32 = -1
     var cellClass: Int32 = 0
@@ -36,8 +38,12 @@ struct KVCacheManager {
     let enableCaching: Bool
     /// Whether every full block has a key: the CPU tier names its chunks by them, with prefix caching or without.
     let keysEverything: Bool
+    /// Whether blocks that nobody can ask for yet are only counted until somebody can.
+    let defersRegistration: Bool
     private(set) var pool: BlockPool
     var index: PrefixIndex
+    /// Slots of requests whose deferred blocks the request opened last may look up.
+    private(set) var overtaken: [Int32] = []
     private var cells: [BlockTableCell] = []
     private var cellRanges = RangeAllocator()
 
@@ -46,6 +52,7 @@ struct KVCacheManager {
         maxModelLen = configuration.maxModelLen
         enableCaching = configuration.enablePrefixCaching
         keysEverything = configuration.offload != nil
+        defersRegistration = !configuration.exactSteps && !keysEverything
         index = PrefixIndex(blockSize: configuration.blockSize)
         pool = BlockPool(
             capacity: configuration.numBlocks - 1,
@@ -58,24 +65,51 @@ struct KVCacheManager {
 
     // MARK: Paths
 
-    /// Finds the place of a new request's prompt in the prefix index. O(shared blocks).
-    mutating func open(_ blocks: inout RequestBlocks, for request: borrowing IncomingRequest) {
+    /// Finds the place of a new request's prompt in the prefix index, for the request in `slot`. O(shared blocks).
+    mutating func open(
+        _ blocks: inout RequestBlocks, for request: borrowing IncomingRequest, slot: Int32
+    ) {
         guard enableCaching || keysEverything else { return }
         var token = 0
         for segment in request.sharedSegments where segment.tokens > 0 {
-            blocks.node = index.child(of: blocks.node, at: token, segment: segment.segment)
+            _ = step(&blocks, into: segment.segment, at: token)
             token += segment.tokens
             extendKeys(&blocks, toTokens: token, expectedTokens: token)
         }
         blocks.findableTokens = Int32(token)
         if let output = request.outputSegment, token == request.promptTokens {
-            blocks.node = index.child(of: blocks.node, at: token, segment: output)
-            blocks.findableTokens = .max
+            let isNew = step(&blocks, into: output, at: token)
+            if isNew && defersRegistration {
+                blocks.isDeferring = true
+                index.setDeferral(.request(slot: slot), of: blocks.node)
+            } else {
+                blocks.findableTokens = .max
+            }
         } else if keysEverything {
             blocks.node = index.privateChild(of: blocks.node, at: token)
             blocks.findableTokens = .max
         }
         index.retain(blocks.node)
+    }
+
+    /// Moves the end of a path one segment on; what was deferred there has to be registered now.
+    /// - Returns: whether no request was there before.
+    private mutating func step(_ blocks: inout RequestBlocks, into segment: SegmentID, at token: Int) -> Bool
+    {
+        var isNew = false
+        blocks.node = index.child(of: blocks.node, at: token, segment: segment, isNew: &isNew)
+        switch index.deferral(of: blocks.node) {
+        case .none: break
+        case .request(let slot): overtaken.append(slot)
+        case .run(let entry): pool.spread(entry, of: blocks.node, index: &index)
+        }
+        return isNew
+    }
+
+    /// The slots of requests whose deferred blocks the request opened last may look up; they are handed out once.
+    mutating func takeOvertaken() -> [Int32] {
+        defer { overtaken.clear() }
+        return overtaken
     }
 
     /// Lets go of the path and the block table; the blocks must have been freed.
@@ -198,21 +232,30 @@ struct KVCacheManager {
     /// Frees all blocks of a request, tail first. Source: `single_type_kv_cache_manager.py: free`.
     mutating func free(_ blocks: inout RequestBlocks) {
         pool.freeUnhashed(Int(blocks.held - blocks.hashed), index: &index)
-        pool.freePrivate(Int(blocks.hashed - blocks.findable), index: &index)
+        if blocks.isDeferring {
+            pool.freeDeferred(Int(blocks.hashed - blocks.findable), of: blocks.node, index: &index)
+        } else {
+            pool.freePrivate(Int(blocks.hashed - blocks.findable), index: &index)
+        }
         if blocks.findable > 0 {
             pool.release(cells, at: Int(blocks.cellOffset), count: Int(blocks.findable))
         }
         (blocks.held, blocks.hashed, blocks.findable) = (0, 0, 0)
     }
 
-    /// Makes blocks that only the request itself can hit findable, because it is being preempted and will look
-    /// them up when it resumes.
+    /// Makes all blocks of a request findable: it is being preempted and will look them up when it resumes, or
+    /// another request came by that may.
     mutating func makeFindable(_ blocks: inout RequestBlocks, knownTokens: Int) {
         guard enableCaching && blocks.findableTokens != .max else { return }
-        let node = index.privateChild(of: blocks.node, at: Int(blocks.findableTokens))
-        index.retain(node)
-        index.release(blocks.node)
-        blocks.node = node
+        if blocks.isDeferring {
+            blocks.isDeferring = false
+            index.setDeferral(.none, of: blocks.node)
+        } else {
+            let node = index.privateChild(of: blocks.node, at: Int(blocks.findableTokens))
+            index.retain(node)
+            index.release(blocks.node)
+            blocks.node = node
+        }
         blocks.findableTokens = .max
         let hashed = blocks.hashed
         blocks.hashed = blocks.findable

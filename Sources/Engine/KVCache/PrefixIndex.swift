@@ -17,6 +17,17 @@ struct PrefixIndex {
         var references: Int32 = 0
         /// Whether other requests can find it.
         var isShared: Bool
+        /// What of its blocks is not registered although it could be.
+        var deferral = Deferral.none
+    }
+
+    /// Full blocks of a node that are only counted, because no request but the one it was made for came by.
+    enum Deferral: Equatable {
+        case none
+        /// Those of the request in a slot, which lives.
+        case request(slot: Int32)
+        /// Those of a run in the free queue.
+        case run(entry: Int32)
     }
 
     /// Keys of consecutive blocks.
@@ -50,7 +61,9 @@ struct PrefixIndex {
     // MARK: Nodes
 
     /// The node for `segment` standing at token `start` behind `parent`, made if absent. O(1) expected.
-    mutating func child(of parent: Int32, at start: Int, segment: SegmentID) -> Int32 {
+    /// - Parameter isNew: whether it was made.
+    mutating func child(of parent: Int32, at start: Int, segment: SegmentID, isNew: inout Bool) -> Int32 {
+        isNew = false
         var slot = tableSlot(parent, Int32(start), segment)
         while table[slot] != 0 {
             let node = table[slot] - 1
@@ -60,6 +73,7 @@ struct PrefixIndex {
             }
             slot = (slot + 1) & (table.count - 1)
         }
+        isNew = true
         let node = makeNode(parent: parent, start: start, segment: segment, isShared: true)
         table[slot] = node + 1
         tableCount += 1
@@ -115,6 +129,22 @@ struct PrefixIndex {
             extent = old.next
         }
         freeNodes.append(node)
+    }
+
+    // MARK: Deferred registration
+
+    /// What of a node's blocks is not registered although it could be.
+    func deferral(of node: Int32) -> Deferral { nodes[Int(node)].deferral }
+
+    /// Notes what of a node's blocks is not registered although it could be.
+    mutating func setDeferral(_ deferral: Deferral, of node: Int32) { nodes[Int(node)].deferral = deferral }
+
+    /// Keys of the first `count` blocks that have their last token in a node without any keys; they are made.
+    mutating func makeKeys(of node: Int32, count: Int) -> Range<Int32> {
+        let extent = addExtent(
+            to: node, after: -1, firstBlock: nodes[Int(node)].start / blockSize, count: count)
+        let base = extents[Int(extent)].base
+        return base..<base + Int32(count)
     }
 
     // MARK: Keys

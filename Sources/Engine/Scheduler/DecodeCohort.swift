@@ -57,6 +57,15 @@ struct DecodeCohort {
         if isRegistering(request) { registering.insert(slot, into: registerPhase(offset)) }
     }
 
+    /// Makes all blocks of a member findable, who registers them from now on as they are full.
+    mutating func makeFindable(_ slot: Int32, _ request: inout RequestState, _ kv: inout KVCacheManager) {
+        let now = hashableTokens(of: request) - 1
+        request.blocks.hashed = max(request.blocks.hashed, Int32(now / Int(blockSize)))
+        kv.makeFindable(&request.blocks, knownTokens: now)
+        let offset = Int64(request.numComputedTokens) - request.cohortStart
+        registering.insert(slot, into: registerPhase(offset))
+    }
+
     /// Takes a member out and brings its counts up to date; its tokens in flight stay in flight. O(1).
     mutating func leave(_ slot: Int32, _ request: inout RequestState) {
         let offset = Int64(request.numComputedTokens) - request.cohortStart

@@ -139,6 +139,19 @@ extension Scheduler {
         cohort.processed = cohort.scheduled
     }
 
+    /// Requests whose deferred blocks the one just added may look up register them.
+    @inline(never)
+    mutating func registerOvertaken() {
+        for slot in kv.takeOvertaken() {
+            let i = Int(slot)
+            if requests[i].cohortStart >= 0 {
+                cohort.makeFindable(slot, &requests[i], &kv)
+            } else {
+                kv.makeFindable(&requests[i].blocks, knownTokens: Int(requests[i].numTokens))
+            }
+        }
+    }
+
     private mutating func registerCohortBlocks() {
         var slot = cohort.firstRegistering
         while slot >= 0 {

@@ -162,7 +162,8 @@ public struct Scheduler: Sendable {
         state.maxTotalTokens = Int32(min(request.promptTokens + request.maxTokens, limit * 2))
         state.stopTotalTokens = Int32(
             min(request.promptTokens + min(request.outputTokens, request.maxTokens), limit))
-        kv.open(&state.blocks, for: request)
+        kv.open(&state.blocks, for: request, slot: slot)
+        if !kv.overtaken.isEmpty { registerOvertaken() }
         if hasOffload { offload!.open(slot) }
         requests[Int(slot)] = state
         waiting.append(slot, in: &requests)

@@ -6,7 +6,8 @@
 
 /// Every benchmark; a new one is a file of its own and a line here.
 let benchmarks: [Benchmark] = [
-    simulationBenchmark, prefixBenchmark, steadyDecodeBenchmark, exactStepsBenchmark, metricsBenchmark,
+    replayBenchmark, simulationBenchmark, prefixBenchmark, steadyDecodeBenchmark, exactStepsBenchmark,
+    metricsBenchmark,
     stepTraceBenchmark, trainingBenchmark, oracleBenchmark, sweepBenchmark,
 ]
 

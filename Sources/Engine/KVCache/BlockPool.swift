@@ -74,6 +74,26 @@ struct BlockPool {
     @inline(__always)
     func references(of block: Int32) -> Int32 { entries[Int(block)].count }
 
+    /// How many of the first `count` of `cells` have a cached copy, up to the first that has none.
+    func longestHit(_ cells: [BlockTableCell], at offset: Int, count: Int) -> PrefixHit {
+        var hit = PrefixHit()
+        let entries = entries.span
+        let cells = cells.span.extracting(offset..<offset + count)
+        for i in cells.indices {
+            let key = Int(cells[i].key)
+            guard key < entries.count else { break }
+            var references = entries[key].count
+            if references < 0 {
+                let copy = entries[key].youngerCopy
+                if copy < 0 { break }
+                references = entries[Int(copy)].count
+            }
+            if references == 0 { hit.freeBlocks &+= 1 }
+            hit.blocks = i &+ 1
+        }
+        return hit
+    }
+
     // MARK: Taking blocks
 
     /// Takes `count` blocks from the head of the free queue; contents that were cached in them are lost.
@@ -140,20 +160,21 @@ struct BlockPool {
         var (first, last, taken) = (head, tail, 0)
         // Spans: their elements are written without asking each time whether the array is shared.
         var span = entries.mutableSpan
-        var cells = cells.mutableSpan
-        for i in offset..<offset + count {
-            let key = cells[i].key
-            let block = span[Int(key)].count >= 0 ? key : span[Int(key)].youngerCopy
-            cells[i].block = block
-            let entry = span[Int(block)]
-            span[Int(block)].count = entry.count + 1
-            guard entry.count == 0 else { continue }
-            if entry.previous >= 0 { span[Int(entry.previous)].next = entry.next } else { first = entry.next }
-            if entry.next >= 0 {
-                span[Int(entry.next)].previous = entry.previous
-            } else {
-                last = entry.previous
+        var all = cells.mutableSpan
+        var cells = all._mutatingExtracting(offset..<offset + count)
+        for i in cells.indices {
+            var block = cells[i].key
+            var references = span[Int(block)].count
+            if references < 0 {
+                block = span[Int(block)].youngerCopy
+                references = span[Int(block)].count
             }
+            cells[i].block = block
+            span[Int(block)].count = references &+ 1
+            guard references == 0 else { continue }
+            let (previous, next) = (span[Int(block)].previous, span[Int(block)].next)
+            if previous >= 0 { span[Int(previous)].next = next } else { first = next }
+            if next >= 0 { span[Int(next)].previous = previous } else { last = previous }
             taken += 1
         }
         (head, tail) = (first, last)
@@ -232,9 +253,10 @@ struct BlockPool {
     mutating func release(_ cells: [BlockTableCell], at offset: Int, count: Int) {
         var (first, last, freed) = (head, tail, 0)
         var span = entries.mutableSpan
-        for i in (offset..<offset + count).reversed() {
+        let cells = cells.span.extracting(offset..<offset + count)
+        for i in cells.indices.reversed() {
             let block = cells[i].block
-            let references = span[Int(block)].count - 1
+            let references = span[Int(block)].count &- 1
             span[Int(block)].count = references
             guard references == 0 else { continue }
             span[Int(block)].previous = last

@@ -163,20 +163,13 @@ struct KVCacheManager {
     /// Longest cached prefix of a request of `tokens` tokens; its last token is always computed again.
     /// Source: `kv_cache_manager.py: get_computed_blocks`. O(blocks that hit).
     mutating func findLongestHit(_ blocks: inout RequestBlocks, tokens: Int) -> PrefixHit {
-        var hit = PrefixHit()
-        guard enableCaching else { return hit }
+        guard enableCaching else { return PrefixHit() }
         let limit = min((tokens - 1) / blockSize, Int(blocks.findableTokens) / blockSize)
         if blocks.keyCount < limit {
             extendKeys(&blocks, toTokens: limit * blockSize, expectedTokens: tokens)
         }
-        let offset = Int(blocks.cellOffset)
-        while hit.blocks < limit {
-            let block = pool.oldestCopy(of: cells[offset + hit.blocks].key)
-            if block < 0 { break }
-            if pool.references(of: block) == 0 { hit.freeBlocks += 1 }
-            hit.blocks += 1
-        }
-        return hit
+        guard limit > 0 else { return PrefixHit() }
+        return pool.longestHit(cells, at: Int(blocks.cellOffset), count: limit)
     }
 
     /// Blocks that have to be free for the request to hold `tokens` tokens.

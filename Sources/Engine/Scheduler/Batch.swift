@@ -50,6 +50,15 @@ public struct Batch: Sendable {
     /// Whether requests were admitted in the step.
     var hasAdmissions = false
 
+    /// Becomes a step in which the decode cohort took part and nobody else.
+    mutating func becomeSteady(_ step: Int64, _ state: borrowing StepState) {
+        clear()
+        cohortStep = step
+        cohortCount = state.decodeRequests
+        totalTokens = state.decodeRequests
+        self.state = copy state
+    }
+
     mutating func clear() {
         requests.clear()
         preempted.clear()

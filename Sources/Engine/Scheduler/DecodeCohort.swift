@@ -21,6 +21,8 @@ struct DecodeCohort {
     private var due = SlotLists(count: Self.wheelSize)
     /// Members whose blocks others may look up, by the step modulo the block size at which one is full.
     private var registering: SlotLists
+    /// How many these are.
+    private(set) var registeringCount = 0
     /// Members that ended since a step in flight was scheduled, for the steps of even and odd index.
     private var lost: (Int32, Int32) = (0, 0)
     private let blockSize: Int64
@@ -54,7 +56,12 @@ struct DecodeCohort {
         offsetSum += offset
         crossings[phase(-offset)] += 1
         due.insert(slot, into: Self.wheel(request.dueStep))
-        if isRegistering(request) { registering.insert(slot, into: registerPhase(offset)) }
+        if isRegistering(request) { beginRegistering(slot, offset) }
+    }
+
+    private mutating func beginRegistering(_ slot: Int32, _ offset: Int64) {
+        registering.insert(slot, into: registerPhase(offset))
+        registeringCount += 1
     }
 
     /// Makes all blocks of a member findable, who registers them from now on as they are full.
@@ -62,8 +69,7 @@ struct DecodeCohort {
         let now = hashableTokens(of: request) - 1
         request.blocks.hashed = max(request.blocks.hashed, Int32(now / Int(blockSize)))
         kv.makeFindable(&request.blocks, knownTokens: now)
-        let offset = Int64(request.numComputedTokens) - request.cohortStart
-        registering.insert(slot, into: registerPhase(offset))
+        beginRegistering(slot, Int64(request.numComputedTokens) - request.cohortStart)
     }
 
     /// Takes a member out and brings its counts up to date; its tokens in flight stay in flight. O(1).
@@ -73,7 +79,10 @@ struct DecodeCohort {
         offsetSum -= offset
         crossings[phase(-offset)] -= 1
         due.remove(slot, from: Self.wheel(request.dueStep))
-        if isRegistering(request) { registering.remove(slot, from: registerPhase(offset)) }
+        if isRegistering(request) {
+            registering.remove(slot, from: registerPhase(offset))
+            registeringCount -= 1
+        }
         bringUpToDate(&request)
         request.cohortStart = -1
     }

@@ -78,6 +78,62 @@ public struct EngineCore: Sendable {
         return .mustUpdate(scheduled: true)
     }
 
+    // MARK: Steady steps
+
+    /// How the coming steps may be scheduled.
+    public enum Outlook: Sendable {
+        /// One by one.
+        case unsteady
+        /// As steady steps; what is in flight is to be processed as usual.
+        case steadyBehindOther
+        /// As steady steps; what is in flight, if anything, is nothing but the decode cohort's share of a step.
+        case steady
+    }
+
+    /// Whether `scheduleSteadyStep` may take the place of `advance`, in turns with `updateSteadyStep` in that of
+    /// `update`, until `endSteadySteps`.
+    public mutating func outlook() -> Outlook {
+        guard inFlight == depth - 1, scheduler.mayBeSteady() else { return .unsteady }
+        guard inFlight == 1 else { return .steady }
+        return (isOldestOdd ? isSteady(odd) : isSteady(even)) ? .steady : .steadyBehindOther
+    }
+
+    @inline(__always)
+    private mutating func isSteady(_ batch: borrowing Batch) -> Bool {
+        batch.cohortStep == scheduler.cohort.scheduled - 1 && batch.cohortStep != scheduler.dissolvedStep
+            && batch.requests.isEmpty
+    }
+
+    /// Schedules a step that gives every request of the decode cohort its token and nothing to others.
+    /// - Parameter state: all zero, or that of the steady step before.
+    /// - Returns: false, with nothing changed, if something else is due.
+    public mutating func scheduleSteadyStep(_ state: inout StepState) -> Bool {
+        guard scheduler.scheduleSteadyStep(&state) else { return false }
+        inFlight += 1
+        return true
+    }
+
+    /// Processes the output of the oldest step in flight, a steady one.
+    public mutating func updateSteadyStep(_ state: borrowing StepState, stamp: Int64)
+        -> Scheduler.CohortOutput
+    {
+        let step = scheduler.cohort.scheduled - Int64(inFlight)
+        inFlight -= 1
+        return scheduler.updateSteadyStep(step, count: state.decodeRequests, stamp: stamp)
+    }
+
+    /// Ends a stretch of at least one steady step; of those at most one may be in flight.
+    /// - Parameter state: that of the last.
+    public mutating func endSteadySteps(_ state: borrowing StepState) {
+        scheduler.hasUnflushedFinishes = false
+        guard inFlight > 0 else { return }
+        if isNewestOdd {
+            odd.becomeSteady(scheduler.cohort.scheduled - 1, state)
+        } else {
+            even.becomeSteady(scheduler.cohort.scheduled - 1, state)
+        }
+    }
+
     /// Processes the output of the oldest step in flight; see `Scheduler.update`.
     public mutating func update(stamp: Int64, outputs: inout [Scheduler.Output]) -> Scheduler.CohortOutput {
         let isOdd = isOldestOdd

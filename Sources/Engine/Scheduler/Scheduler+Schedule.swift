@@ -91,14 +91,21 @@ extension Scheduler {
         append(slot, count: count, kind: .running, to: &batch, &budget)
     }
 
+    /// Whether the last token that a running request may have is in flight already.
+    @inline(__always)
+    func isFullyScheduled(_ slot: Int32) -> Bool {
+        let placeholders = requests[Int(slot)].placeholders
+        return placeholders > 0
+            && requests[Int(slot)].numComputedTokens + 2 - placeholders >= requests[Int(slot)].maxTotalTokens
+    }
+
     /// Tokens that a running request would compute now; 0 or less to leave it out.
     @inline(__always)
     func tokensToSchedule(_ slot: Int32, _ budget: Budget, _ threshold: Int) -> Int {
+        if isFullyScheduled(slot) { return 0 }
         let i = Int(slot)
         let computed = Int(requests[i].numComputedTokens)
-        let placeholders = Int(requests[i].placeholders)
-        if placeholders > 0 && computed + 2 - placeholders >= Int(requests[i].maxTotalTokens) { return 0 }
-        var count = Int(requests[i].numTokens) + placeholders - computed
+        var count = Int(requests[i].numTokens) + Int(requests[i].placeholders) - computed
         if threshold > 0 { count = min(count, threshold) }
         return min(count, budget.least, configuration.maxModelLen - computed - 1)
     }

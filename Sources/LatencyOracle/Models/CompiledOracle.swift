@@ -72,7 +72,7 @@ public final class CompiledOracle: Sendable {
 
     /// Mean duration of a step in seconds: what a simulation without noise uses.
     @inlinable
-    public func stepSeconds(_ state: StepState) -> Double {
+    public func stepSeconds(_ state: borrowing StepState) -> Double {
         switch shape {
         case .locationScale: return withHost(max(centre(state), minimumSeconds), state)
         case .logNormal:
@@ -96,7 +96,7 @@ public final class CompiledOracle: Sendable {
 
     /// Duration of a step with noise: the value at probability `uniform` of its distribution, seconds.
     @inlinable
-    public func stepSeconds(_ state: StepState, uniform: Double) -> Double {
+    public func stepSeconds(_ state: borrowing StepState, uniform: Double) -> Double {
         stepSeconds(state, noiseScore: noise.score(uniform))
     }
 
@@ -104,7 +104,7 @@ public final class CompiledOracle: Sendable {
     ///
     /// For a fixed quantile compute `noiseScore(probability:)` once and pass it every step.
     @inlinable
-    public func stepSeconds(_ state: StepState, noiseScore score: Double) -> Double {
+    public func stepSeconds(_ state: borrowing StepState, noiseScore score: Double) -> Double {
         switch shape {
         case .locationScale:
             let middle = centre(state)
@@ -124,7 +124,7 @@ public final class CompiledOracle: Sendable {
     /// Scale of the noise of a step: seconds per unit of score (for quantile models half the distance between the
     /// scores 1 and -1; on a logarithm that of the logarithm).
     @inlinable
-    public func noiseScale(_ state: StepState) -> Double {
+    public func noiseScale(_ state: borrowing StepState) -> Double {
         switch shape {
         case .locationScale: return absoluteScale + relativeScale * max(centre(state), minimumSeconds)
         case .logNormal: return absoluteScale
@@ -139,7 +139,7 @@ public final class CompiledOracle: Sendable {
 
     /// Quantile models joined by straight lines on the normal score, sorted so that they never cross.
     @inlinable
-    func atScore(_ state: StepState, _ score: Double) -> Double {
+    func atScore(_ state: borrowing StepState, _ score: Double) -> Double {
         if scores.count == 1 { return quantiles[0](state) }
         if scores.count == 3 {
             var (a, b, c) = (quantiles[0](state), quantiles[1](state), quantiles[2](state))

@@ -5,8 +5,9 @@ import ServingCore
 ///
 /// Whatever depends on the batch's token count alone (CUDA-graph padding, distinct experts, hinges, the matrix
 /// roofline) is one table, exact for every count up to the largest batch.
-@frozen
-public struct CompiledStepModel: Sendable {
+///
+/// A class, because a struct of this size would be copied whenever it is asked.
+public final class CompiledStepModel: Sendable {
     @usableFromInline let constant: Double
     @usableFromInline let prefillTokens: Double
     @usableFromInline let prefillRequests: Double

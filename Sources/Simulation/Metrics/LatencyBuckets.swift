@@ -34,6 +34,24 @@ struct LatencyBuckets: Sendable, Equatable {
         counts[index &- first] &+= count
     }
 
+    /// Adds all entries. O(entries).
+    mutating func add(_ entries: [LatencyHistogram.Entry]) {
+        guard !entries.isEmpty else { return }
+        let entries = entries.span
+        var (least, greatest) = (Int.max, Int.min)
+        for place in entries.indices {
+            let index = Self.index(of: Ticks(entries[place].value))
+            least = min(least, index)
+            greatest = max(greatest, index)
+        }
+        for index in [least, greatest] where index < first || index - first >= counts.count { cover(index) }
+        let first = first
+        var counts = counts.mutableSpan
+        for place in entries.indices {
+            counts[Self.index(of: Ticks(entries[place].value)) &- first] &+= entries[place].weight
+        }
+    }
+
     /// Adds every count of another set of buckets.
     mutating func merge(_ other: LatencyBuckets) {
         guard !other.counts.isEmpty else { return }

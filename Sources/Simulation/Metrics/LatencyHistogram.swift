@@ -11,10 +11,16 @@ public struct LatencyHistogram: Sendable {
 
     /// Latencies added, repeated ones counted each time.
     public private(set) var count = 0
-    /// Kept values in the order of adding, in ticks; empty once there are too many.
-    private(set) var values: [Double] = []
-    /// How many latencies each of `values` stands for.
-    private(set) var weights: [Int] = []
+    /// One call of `add`.
+    struct Entry {
+        /// In ticks.
+        var value: Double
+        /// How many equal latencies it stands for.
+        var weight: Int
+    }
+
+    /// Kept entries in the order of adding; empty once there are too many.
+    private(set) var entries: [Entry] = []
     private var buckets = LatencyBuckets()
     private var keepsValues: Bool
     /// Sums are in ticks times two to this power.
@@ -74,9 +80,8 @@ public struct LatencyHistogram: Sendable {
         if value < smallest { smallest = value }
         if value > largest { largest = value }
         if keepsValues {
-            if values.count < Self.exactLimit {
-                values.append(value)
-                weights.append(weight)
+            if entries.count < Self.exactLimit {
+                entries.append(Entry(value: value, weight: weight))
                 return
             }
             spill()
@@ -87,9 +92,8 @@ public struct LatencyHistogram: Sendable {
     /// Moves the kept values into buckets.
     @inline(never)
     private mutating func spill() {
-        for (value, weight) in zip(values, weights) { buckets.add(Ticks(value), count: weight) }
-        values = []
-        weights = []
+        buckets.add(entries)
+        entries = []
         keepsValues = false
     }
 
@@ -101,20 +105,19 @@ public struct LatencyHistogram: Sendable {
         sumOfSquares &+= other.sumOfSquares
         smallest = min(smallest, other.smallest)
         largest = max(largest, other.largest)
-        if keepsValues, other.keepsValues, values.count + other.values.count <= Self.exactLimit {
-            values += other.values
-            weights += other.weights
+        if keepsValues, other.keepsValues, entries.count + other.entries.count <= Self.exactLimit {
+            entries += other.entries
             return
         }
         if keepsValues { spill() }
         buckets.merge(other.buckets)
-        for (value, weight) in zip(other.values, other.weights) { buckets.add(Ticks(value), count: weight) }
+        buckets.add(other.entries)
     }
 
     // MARK: Statistics, in ticks
 
     /// Sum of all latencies, in ticks.
-    public var total: Double { Double(sum) / Double(Ticks(1) << Ticks(fractionBits)) }
+    public var total: Double { sum.rounded / Double(Ticks(1) << Ticks(fractionBits)) }
     /// Mean in ticks, 0 when empty (as `vllm bench serve` reports it).
     public var mean: Double { count == 0 ? 0 : total / Double(count) }
     /// Smallest latency in ticks, 0 when empty.
@@ -129,8 +132,8 @@ public struct LatencyHistogram: Sendable {
         let (whole, rest) = sum.quotientAndRemainder(dividingBy: n)
         // Sum of (x - whole)^2, an exact integer.
         let spread = sumOfSquares &- whole &* (sum &+ rest)
-        let offset = Double(rest) / Double(count)
-        let variance = max(0, Double(spread) / Double(count) - offset * offset)
+        let offset = rest.rounded / Double(count)
+        let variance = max(0, spread.rounded / Double(count) - offset * offset)
         return variance.squareRoot() / Double(Ticks(1) << Ticks(fractionBits))
     }
 
@@ -193,7 +196,7 @@ public struct LatencyHistogram: Sendable {
     /// The kept values in buckets; what `percentiles` needs of exact values, to be made once for several calls.
     func keptBuckets() -> LatencyBuckets {
         var counted = LatencyBuckets()
-        for place in values.indices { counted.add(Ticks(values[place]), count: weights[place]) }
+        counted.add(entries)
         return counted
     }
 
@@ -201,14 +204,15 @@ public struct LatencyHistogram: Sendable {
     private func exactOrderStatistics(_ ranks: [Int], _ counted: LatencyBuckets) -> [Double] {
         let places = counted.locate(ranks)
         var slots = [Int32](repeating: -1, count: counted.counts.count)
-        var members: [[(value: Double, weight: Int)]] = []
+        var members: [[Entry]] = []
         for place in places where slots[place.index - counted.first] < 0 {
             slots[place.index - counted.first] = Int32(members.count)
             members.append([])
         }
-        for place in values.indices {
-            let slot = slots[LatencyBuckets.index(of: Ticks(values[place])) - counted.first]
-            if slot >= 0 { members[Int(slot)].append((values[place], weights[place])) }
+        let (kept, slotOf, first) = (entries.span, slots.span, counted.first)
+        for place in kept.indices {
+            let slot = slotOf[LatencyBuckets.index(of: Ticks(kept[place].value)) &- first]
+            if slot >= 0 { members[Int(slot)].append(kept[place]) }
         }
         for slot in members.indices { members[slot].sort { $0.value < $1.value } }
         return zip(ranks, places).map { rank, place in
@@ -228,7 +232,7 @@ public struct LatencyHistogram: Sendable {
         if ticks < smallest { return 0 }
         guard keepsValues else { return buckets.count(atOrBelow: ticks) }
         var total = 0
-        for (value, weight) in zip(values, weights) where value <= ticks { total += weight }
+        for entry in entries where entry.value <= ticks { total += entry.weight }
         return Double(total)
     }
 }

@@ -24,10 +24,13 @@ struct LatencySeries: Sendable {
     private var entriesPerBatch = 0
     private var entries = 0
     private let fractionBits: Int
+    private let exactLimit: Int
 
-    /// No latencies yet; `fractionBits` as in `LatencyHistogram`.
-    init(fractionBits: Int = 0) {
+    /// No latencies yet; `fractionBits` as in `LatencyHistogram`, `exactLimit` the entries up to which every value is
+    /// kept.
+    init(fractionBits: Int = 0, exactLimit: Int = LatencyHistogram.exactLimit) {
         self.fractionBits = fractionBits
+        self.exactLimit = min(exactLimit, LatencyHistogram.exactLimit)
         exact = LatencyHistogram(fractionBits: fractionBits)
         current = LatencyHistogram(fractionBits: fractionBits, exact: false)
     }
@@ -36,7 +39,7 @@ struct LatencySeries: Sendable {
     @inline(__always)
     mutating func add(_ ticks: Ticks, count: Int = 1) {
         if entriesPerBatch == 0 {
-            if exact.values.count < LatencyHistogram.exactLimit {
+            if exact.entries.count < exactLimit {
                 exact.add(ticks, count: count)
                 return
             }
@@ -51,7 +54,7 @@ struct LatencySeries: Sendable {
     @inline(__always)
     mutating func add(fractionalTicks: Double) {
         if entriesPerBatch == 0 {
-            if exact.values.count < LatencyHistogram.exactLimit {
+            if exact.entries.count < exactLimit {
                 exact.add(fractionalTicks: fractionalTicks)
                 return
             }
@@ -65,7 +68,7 @@ struct LatencySeries: Sendable {
     @inline(never)
     private mutating func startBatches() {
         closed = exact.slices(Self.batchesOfExact)
-        entriesPerBatch = exact.values.count / Self.batchesOfExact
+        entriesPerBatch = exact.entries.count / Self.batchesOfExact
         exact = LatencyHistogram(fractionBits: fractionBits)
     }
 
@@ -106,7 +109,7 @@ struct LatencySeries: Sendable {
         // Few enough requests to fill no batch well still tell something: five to a batch at least.
         let batches =
             entriesPerBatch == 0
-            ? exact.batches(min(20, exact.values.count / 5), atOrBelow: values.dropLast())
+            ? exact.batches(min(20, exact.entries.count / 5), atOrBelow: values.dropLast())
             : closed.map { batch in
                 LatencyBatch(
                     count: Double(batch.count), total: batch.total,
@@ -221,14 +224,14 @@ extension LatencyHistogram {
     /// The kept values cut into `parts` runs of equal length, in order; a rest goes to no run. Empty unless exact.
     func slices(_ parts: Int) -> [LatencyHistogram] {
         guard isExact, parts > 0 else { return [] }
-        let length = values.count / parts
+        let length = entries.count / parts
         return (0..<parts).map { part in
             var slice = LatencyHistogram(fractionBits: fractionBits, exact: false)
-            for place in part * length..<(part + 1) * length {
+            for entry in entries[part * length..<(part + 1) * length] {
                 if fractionBits > 0 {
-                    slice.add(fractionalTicks: values[place])
+                    slice.add(fractionalTicks: entry.value)
                 } else {
-                    slice.add(Ticks(values[place]), count: weights[place])
+                    slice.add(Ticks(entry.value), count: entry.weight)
                 }
             }
             return slice
@@ -238,23 +241,26 @@ extension LatencyHistogram {
     /// What the sampling error asks of the runs that `slices` would cut, in one pass over each.
     func batches(_ parts: Int, atOrBelow limits: ArraySlice<Double>) -> [LatencyBatch] {
         guard isExact, parts > 0 else { return [] }
-        let length = values.count / parts
+        let length = entries.count / parts
         let unit = Double(Ticks(1) << Ticks(fractionBits))
         return (0..<parts).map { part in
-            let places = part * length..<(part + 1) * length
+            let entries = entries.span.extracting(part * length..<(part + 1) * length)
             var batch = LatencyBatch()
             var (count, sum) = (0, Int128(0))
-            for place in places {
-                count += weights[place]
-                let value = fractionBits == 0 ? values[place] : (values[place] * unit).rounded()
-                sum += Int128(Ticks(value)) * Int128(weights[place])
+            for place in entries.indices {
+                let entry = entries[place]
+                count += entry.weight
+                let value = fractionBits == 0 ? entry.value : (entry.value * unit).rounded()
+                sum += Int128(Ticks(value)) * Int128(entry.weight)
             }
             batch.count = Double(count)
-            batch.total = Double(sum) / unit
-            batch.atOrBelow = limits.map { limit in
+            batch.total = sum.rounded / unit
+            for limit in limits {
                 var total = 0
-                for place in places { total &+= values[place] <= limit ? weights[place] : 0 }
-                return Double(total)
+                for place in entries.indices {
+                    total &+= entries[place].value <= limit ? entries[place].weight : 0
+                }
+                batch.atOrBelow.append(Double(total))
             }
             return batch
         }

@@ -21,7 +21,8 @@ public struct MetricsCollector: Sendable {
 
     private var ttft = LatencySeries()
     private var tpot = LatencySeries(fractionBits: 12)
-    private var itl = LatencySeries()
+    // Of these there are many more than of the others: one an update, not one a request.
+    private var itl = LatencySeries(exactLimit: 16_384)
     private var e2el = LatencySeries()
     private var peaks = PerSecondPeaks()
     private var timeline = StateTimeline()
@@ -149,7 +150,7 @@ public struct MetricsCollector: Sendable {
         result.tpot = tpot.summary(percentiles: percents)
         result.itl = itl.summary(percentiles: percents)
         result.e2el = e2el.summary(percentiles: percents)
-        if counts.completed > 0 { result.meanQueueTime = Double(queueTime) / Double(counts.completed) / 1e6 }
+        if counts.completed > 0 { result.meanQueueTime = queueTime.rounded / Double(counts.completed) / 1e6 }
         result.maxOutputTokensPerSecond = peaks.maxTokensPerSecond
         result.maxConcurrentRequests = peaks.maxConcurrentRequests
 
@@ -166,13 +167,13 @@ public struct MetricsCollector: Sendable {
             result.totalTokenThroughput = Double(tokens.input + tokens.output) / seconds
             if hasObjectives { result.requestGoodput = Double(good) / seconds }
             let ticks = Double(span)
-            result.meanWaitingRequests = Double(integrals.waiting) / ticks
-            result.meanRunningRequests = Double(integrals.running) / ticks
+            result.meanWaitingRequests = integrals.waiting.rounded / ticks
+            result.meanRunningRequests = integrals.running.rounded / ticks
             result.busyShare = min(1, Double(integrals.busy) / ticks / Double(configuration.engines))
             if kvBlocksTotal > 0 {
                 let blocks = Double(kvBlocksTotal)
                 result.meanKVUsage =
-                    Double(integrals.kvBlocks) / ticks / blocks / Double(configuration.engines)
+                    integrals.kvBlocks.rounded / ticks / blocks / Double(configuration.engines)
                 result.peakKVUsage = Double(most.kvBlocks) / blocks
             }
         } else if hasObjectives {

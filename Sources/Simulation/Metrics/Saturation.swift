@@ -145,9 +145,9 @@ struct GrowthOfQueue {
             spans.append(
                 Span(
                     middle: (from.time.seconds + to.time.seconds) / 2,
-                    waiting: Double(state.waiting) / ticks,
-                    inSystem: Double(state.waiting + state.running) / ticks,
-                    heldBack: Double(to.lateness - from.lateness) / ticks,
+                    waiting: state.waiting.rounded / ticks,
+                    inSystem: (state.waiting + state.running).rounded / ticks,
+                    heldBack: (to.lateness - from.lateness).rounded / ticks,
                     queued: Double(state.queued) / ticks,
                     late: Double(to.late - from.late) / Double(max(1, to.sent - from.sent))))
             from = to
@@ -204,7 +204,7 @@ extension Saturation {
         }
         let seconds = (last.time - first.time).seconds
         let state = last.state - first.state
-        meanInSystem = Double(state.waiting + state.running) / Double(last.time - first.time)
+        meanInSystem = (state.waiting + state.running).rounded / Double(last.time - first.time)
         littlesLaw = Double(last.sent - first.sent) / seconds * meanEndToEnd
         let half = GrowthOfQueue(notes[(notes.count / 2)...], engines: engines)
         let end = GrowthOfQueue(notes[(notes.count - notes.count / 4)...], engines: engines)

@@ -105,9 +105,9 @@ struct StateTimeline: Sendable {
             let bin = bins[place]
             return StateSample(
                 start: (origin + start).seconds, width: width.seconds,
-                waitingRequests: Double(bin.integrals.waiting) / Double(width),
-                runningRequests: Double(bin.integrals.running) / Double(width),
-                kvUsage: kvBlocks > 0 ? Double(bin.integrals.kvBlocks) / Double(width) / Double(kvBlocks) : 0,
+                waitingRequests: bin.integrals.waiting.rounded / Double(width),
+                runningRequests: bin.integrals.running.rounded / Double(width),
+                kvUsage: kvBlocks > 0 ? bin.integrals.kvBlocks.rounded / Double(width) / Double(kvBlocks) : 0,
                 mostWaitingRequests: bin.mostWaiting)
         }
     }

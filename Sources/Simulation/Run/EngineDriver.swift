@@ -9,7 +9,7 @@ import ServingCore
 /// scheduling step s+1 is scheduled at the moment step s is launched, so that an arrival waits for the rest of
 /// the step that runs and for all of the next before its own (`v1/engine/core.py: step_with_batch_queue`).
 struct EngineDriver {
-    private enum Phase {
+    enum Phase {
         /// Nothing to do until a request arrives.
         case asleep
         case schedule
@@ -20,7 +20,7 @@ struct EngineDriver {
     }
 
     /// A request on its way from the API server to the scheduler.
-    private struct Arrival {
+    struct Arrival {
         var time: Ticks
         var sent: Ticks
         var index: Int
@@ -37,28 +37,28 @@ struct EngineDriver {
     }
 
     /// When its next event is due; `.max` when none is.
-    private(set) var nextEvent: Ticks = .max
+    var nextEvent: Ticks = .max
     /// When its last one was.
-    private(set) var lastEvent: Ticks = 0
-    private(set) var core: EngineCore
+    var lastEvent: Ticks = 0
+    var core: EngineCore
     /// Requests sent to it and not ended.
     private(set) var inSystem = 0
-    private let number: Int
-    private let oracle: CompiledOracle
+    let number: Int
+    let oracle: CompiledOracle
     private let latency: LatencyMode
     private let fixedScore: Double
     private var noise: RandomStream
-    private var phase = Phase.asleep
-    private var inbox = Deque<Arrival>()
+    var phase = Phase.asleep
+    var inbox = Deque<Arrival>()
     private var live: [Live] = []
     /// Steps in flight, in turns; a second one only under async scheduling. `oldest` is the one that ends first.
-    private var flights = [StepRecord(), StepRecord()]
-    private var oldest = 0
-    private var flightCount = 0
-    private var acceleratorFree: Ticks = 0
+    var flights = [StepRecord(), StepRecord()]
+    var oldest = 0
+    var flightCount = 0
+    var acceleratorFree: Ticks = 0
     private var outputs: [Scheduler.Output] = []
     private var admissions: [ScheduledRequest] = []
-    private var stepCount = 0
+    var stepCount = 0
     /// Copies to and from host memory; nil without offload.
     private(set) var transfers: KVTransfers?
     private let hasTransfers: Bool
@@ -167,6 +167,17 @@ struct EngineDriver {
         let changes = context.changesOfLimit
         var count = 0
         repeat {
+            if phase == .schedule {
+                let outlook = core.outlook()
+                let events =
+                    switch outlook {
+                    case .unsteady: 0
+                    case .steadyBehindOther: runSteadyStep(before: limit, atMost: most - count, &context)
+                    case .steady: runSteadySteps(before: limit, atMost: most - count, &context)
+                    }
+                count += events
+                if events > 0 { continue }
+            }
             lastEvent = nextEvent
             runEvent(at: nextEvent, &context)
             count += 1
@@ -239,7 +250,7 @@ struct EngineDriver {
     }
 
     @inline(__always)
-    private mutating func stepSeconds(_ state: StepState) -> Double {
+    mutating func stepSeconds(_ state: borrowing StepState) -> Double {
         switch latency {
         case .mean: oracle.stepSeconds(state)
         case .median, .quantile: oracle.stepSeconds(state, noiseScore: fixedScore)
@@ -264,7 +275,7 @@ struct EngineDriver {
         }
     }
 
-    private mutating func update(at time: Ticks, _ context: inout RunContext) {
+    mutating func update(at time: Ticks, _ context: inout RunContext) {
         let flight = oldest
         oldest = (oldest + 1) & 1
         flightCount -= 1

@@ -75,14 +75,14 @@ public struct StepRecord: Equatable, Sendable {
     /// Takes the place of the step that was here before.
     @inline(__always)
     mutating func launch(
-        _ state: StepState, engine: Int, index: Int, scheduled: Ticks, start: Ticks, end: Ticks,
+        _ state: borrowing StepState, engine: Int, index: Int, scheduled: Ticks, start: Ticks, end: Ticks,
         seconds: Double,
         beganTransfers: Bool
     ) {
         self.engine = engine
         self.index = index
         self.seconds = seconds
-        self.state = state
+        self.state = copy state
         launch(scheduled: scheduled, start: start, end: end, beganTransfers: beganTransfers)
     }
 

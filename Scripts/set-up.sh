@@ -7,7 +7,7 @@ install_system_packages() {
         # Not Debian: trust what is there, the compiler will name what is not.
         return 0
     fi
-    for package in libopenblas-dev liblapacke-dev libzstd-dev; do
+    for package in libopenblas-dev libzstd-dev; do
         # shellcheck disable=SC2016
         [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
     done

@@ -11,6 +11,7 @@ import COpenBLAS
 public struct CholeskyFactorization: Sendable {
     /// Rows of the matrix.
     public let size: Int
+    /// Lower triangle, column after column.
     private let factor: [Double]
     private let scale: [Double]
     /// Logarithm of the determinant.
@@ -30,7 +31,12 @@ public struct CholeskyFactorization: Sendable {
         for i in 0..<n {
             for j in 0..<n { factor[i * n + j] *= scale[i] * scale[j] }
         }
-        if n > 0, LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 76, Int32(n), &factor, Int32(n)) != 0 { return nil }
+        if n > 0 {
+            // A symmetric matrix is the same by rows and by columns.
+            var (order, status) = (Int32(n), Int32(0))
+            dpotrf_("L", &order, &factor, &order, &status, 1)
+            guard status == 0 else { return nil }
+        }
         var logarithm = 0.0
         for i in 0..<n { logarithm += 2 * (log(factor[i * n + i]) - log(scale[i])) }
         guard logarithm.isFinite else { return nil }
@@ -45,7 +51,8 @@ public struct CholeskyFactorization: Sendable {
         guard size > 0 else { return [] }
         var x = rhs
         for i in 0..<size { x[i] *= scale[i] }
-        _ = LAPACKE_dpotrs(LAPACK_ROW_MAJOR, 76, Int32(size), 1, factor, Int32(size), &x, 1)
+        var (order, columns, status) = (Int32(size), Int32(1), Int32(0))
+        dpotrs_("L", &order, &columns, factor, &order, &x, &order, &status, 1)
         for i in 0..<size { x[i] *= scale[i] }
         return x
     }
@@ -55,10 +62,11 @@ public struct CholeskyFactorization: Sendable {
         var result = SquareMatrix(size: size)
         guard size > 0 else { return result }
         result.elements = factor
-        _ = LAPACKE_dpotri(LAPACK_ROW_MAJOR, 76, Int32(size), &result.elements, Int32(size))
+        var (order, status) = (Int32(size), Int32(0))
+        dpotri_("L", &order, &result.elements, &order, &status, 1)
         for i in 0..<size {
             for j in 0...i {
-                let value = result[i, j] * scale[i] * scale[j]
+                let value = result[j, i] * scale[i] * scale[j]
                 result[i, j] = value
                 result[j, i] = value
             }

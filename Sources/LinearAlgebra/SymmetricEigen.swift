@@ -11,12 +11,21 @@ public struct SymmetricEigen: Sendable {
     public init?(_ matrix: SquareMatrix) {
         Threads.ensureSingle()
         guard matrix.elements.allSatisfy({ $0.isFinite }) else { return nil }
-        var vectors = matrix
-        var values = [Double](repeating: 0, count: matrix.size)
-        if matrix.size > 0 {
-            let status = LAPACKE_dsyev(
-                LAPACK_ROW_MAJOR, 86, 76, Int32(matrix.size), &vectors.elements, Int32(matrix.size), &values)
+        let n = matrix.size
+        var columns = matrix.elements
+        var values = [Double](repeating: 0, count: n)
+        if n > 0 {
+            var (order, length, status) = (Int32(n), Int32(-1), Int32(0))
+            var best = 0.0
+            dsyev_("V", "L", &order, &columns, &order, &values, &best, &length, &status, 1, 1)
+            var work = [Double](repeating: 0, count: max(3 * n, Int(best)))
+            length = Int32(work.count)
+            dsyev_("V", "L", &order, &columns, &order, &values, &work, &length, &status, 1, 1)
             guard status == 0 else { return nil }
+        }
+        var vectors = SquareMatrix(size: n)
+        for i in 0..<n {
+            for j in 0..<n { vectors[i, j] = columns[j * n + i] }
         }
         self.values = values
         self.vectors = vectors

@@ -101,7 +101,7 @@ public struct EngineCore: Sendable {
     @inline(__always)
     private mutating func isSteady(_ batch: borrowing Batch) -> Bool {
         batch.cohortStep == scheduler.cohort.scheduled - 1 && batch.cohortStep != scheduler.dissolvedStep
-            && batch.requests.isEmpty
+            && batch.requests.isEmpty && scheduler.strays.isEmpty
     }
 
     /// Schedules a step that gives every request of the decode cohort its token and nothing to others.

@@ -4,14 +4,26 @@ import ServingCore
 /// free blocks for all that need one. Where something binds, the cohort is dissolved and the step is decided
 /// request by request; the schedule is the same either way.
 extension Scheduler {
-    /// Schedules all running requests, those of the cohort as one, if neither budget nor blocks bind.
-    /// - Returns: false, with nothing changed, if they might.
+    /// Schedules all running requests, those of the cohort as one, while the budget doesn't bind. Where the cohort lacks
+    /// blocks the last running requests are preempted.
+    /// - Returns: false if the rest has to be scheduled one by one.
     mutating func scheduleRunningTogether(into batch: inout Batch, _ budget: inout Budget, _ threshold: Int)
         -> Bool
     {
         guard !configuration.exactSteps, cohort.count > 0 else { return false }
         pullOutDue()
-        guard cohort.count > 0, fitsTogether(budget, threshold) else { return false }
+        guard cohort.count > 0 else { return false }
+        var taken = 0
+        var fit = fitTogether(budget, threshold)
+        while fit == .lacksBlocks {
+            // The requests before the first without a block have taken all there were.
+            taken += kv.freeBlocks
+            kv.takeBlocks(kv.freeBlocks)
+            preemptLast(&batch)
+            guard cohort.count > 0 else { return false }
+            fit = cohort.blocksNeeded - taken <= kv.freeBlocks ? .fits : .lacksBlocks
+        }
+        guard fit == .fits else { return false }
 
         batch.cohortStep = cohort.scheduled
         batch.cohortCount = cohort.count
@@ -19,7 +31,7 @@ extension Scheduler {
         batch.state.decodeRequests = cohort.count
         batch.state.decodeContextTokens = cohort.contextTokens
         budget.spend(cohort.count)
-        kv.takeBlocks(cohort.blocksNeeded)
+        kv.takeBlocks(cohort.blocksNeeded - taken)
         registerCohortBlocks()
         cohort.advance()
         for k in individuals.indices {
@@ -31,28 +43,58 @@ extension Scheduler {
         return true
     }
 
-    /// Whether all running requests can be scheduled as if each were alone. O(individuals).
+    private enum Fit {
+        /// All running requests can be scheduled as if each were alone.
+        case fits
+        /// They can but for the blocks that the cohort needs, which preempting the last of them mends.
+        case lacksBlocks
+        /// It takes going one by one to know.
+        case unclear
+    }
+
+    /// Whether all running requests can be scheduled together. O(individuals).
     @inline(__always)
-    private func fitsTogether(_ budget: Budget, _ threshold: Int) -> Bool {
+    private func fitTogether(_ budget: Budget, _ threshold: Int) -> Fit {
         var left = budget
         left.spend(cohort.count)
-        guard left.tokens >= 0 && left.inputTokens >= 0 else { return false }
-        if individuals.isEmpty { return cohort.blocksNeeded <= kv.freeBlocks }
+        guard left.tokens >= 0 && left.inputTokens >= 0 else { return .unclear }
+        let lacksBlocks = configuration.policy == .fcfs ? Fit.lacksBlocks : .unclear
+        if individuals.isEmpty { return cohort.blocksNeeded <= kv.freeBlocks ? .fits : lacksBlocks }
         let lastMember = lastMemberSequence()
-        var blocks = cohort.blocksNeeded
+        var (blocks, isAnyCutShort) = (0, false)
         for slot in individuals {
             let count = tokensToSchedule(slot, left, threshold)
-            // A request cut short leaves nothing to those behind it, so none of the cohort may stand there.
-            if requests[Int(slot)].sequence < lastMember && count < tokensToSchedule(slot, budget, threshold)
-            {
-                return false
+            if count < tokensToSchedule(slot, budget, threshold) {
+                // A request cut short leaves nothing to those behind it, so none of the cohort may stand there.
+                if requests[Int(slot)].sequence < lastMember { return .unclear }
+                isAnyCutShort = true
             }
             guard count > 0 else { continue }
             left.spend(count)
             let tokens = Int(requests[Int(slot)].numComputedTokens) + count
             blocks += kv.blocksNeeded(requests[Int(slot)].blocks, hit: PrefixHit(), tokens: tokens)
         }
-        return blocks <= kv.freeBlocks
+        if cohort.blocksNeeded + blocks <= kv.freeBlocks { return .fits }
+        return blocks == 0 && !isAnyCutShort ? lacksBlocks : .unclear
+    }
+
+    /// Preempts the last running request, whose token in flight will be processed by itself.
+    private mutating func preemptLast(_ batch: inout Batch) {
+        let victim = running.last
+        if requests[Int(victim)].cohortStart >= 0 {
+            leaveCohort(victim)
+        } else if let position = individuals.lastIndex(of: victim) {
+            individuals.remove(at: position)
+        }
+        let step = requests[Int(victim)].cohortStepInFlight
+        if step >= 0, let position = leavers.lastIndex(where: { $0.handle.slot == victim }) {
+            strays.append(leavers.remove(at: position))
+            cohort.lose(at: step)
+            requests[Int(victim)].cohortStepInFlight = -1
+        }
+        running.remove(victim, in: &requests)
+        preempt(victim)
+        batch.preempted.append(requests[Int(victim)].id)
     }
 
     /// Place in the running list of the last member of the cohort, which must not be empty.
@@ -122,7 +164,7 @@ extension Scheduler {
     /// Makes every member an individual request again.
     mutating func dissolveCohort() {
         individuals.clear()
-        guard cohort.count > 0 || !leavers.isEmpty else { return }
+        guard cohort.count > 0 || !leavers.isEmpty || !strays.isEmpty else { return }
         var slot = running.first
         while slot >= 0 {
             if requests[Int(slot)].cohortStart >= 0 { leaveCohort(slot) }
@@ -135,6 +177,8 @@ extension Scheduler {
         }
         if cohort.scheduled > cohort.processed { dissolvedStep = cohort.scheduled - 1 }
         leavers.clear()
+        dissolved += strays
+        strays.clear()
         _ = cohort.takeLost(at: cohort.scheduled - 1)
         cohort.processed = cohort.scheduled
     }

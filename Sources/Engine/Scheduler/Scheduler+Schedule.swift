@@ -158,7 +158,7 @@ extension Scheduler {
     }
 
     /// Frees a running request's blocks and puts it in front of the waiting queue: `_preempt_request`.
-    private mutating func preempt(_ slot: Int32) {
+    mutating func preempt(_ slot: Int32) {
         let i = Int(slot)
         kv.makeFindable(&requests[i].blocks, knownTokens: Int(requests[i].numTokens))
         freeBlocks(slot)

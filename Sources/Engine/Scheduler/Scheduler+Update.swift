@@ -50,6 +50,10 @@ extension Scheduler {
             dissolved.clear()
             dissolvedStep = -1
             for share in shares { update(share, stamp: stamp, outputs: &outputs) }
+        } else if !strays.isEmpty {
+            let shares = (batch.requests + strays).sorted { $0.sequence < $1.sequence }
+            strays.clear()
+            for share in shares { update(share, stamp: stamp, outputs: &outputs) }
         } else {
             for k in batch.requests.indices { update(batch.requests[k], stamp: stamp, outputs: &outputs) }
         }

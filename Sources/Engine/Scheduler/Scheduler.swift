@@ -26,6 +26,9 @@ public struct Scheduler: Sendable {
     var individuals: [Int32] = []
     /// Requests that left the cohort while their token of the step in flight was still to come.
     var leavers: [ScheduledRequest] = []
+    /// Requests that were preempted out of the cohort while their token of the step in flight was still to come, which
+    /// will be processed by itself.
+    var strays: [ScheduledRequest] = []
     /// What remained in flight of cohort step `dissolvedStep` when the cohort was dissolved.
     var dissolved: [ScheduledRequest] = []
     var dissolvedStep: Int64 = -1

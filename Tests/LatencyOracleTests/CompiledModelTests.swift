@@ -8,13 +8,14 @@ import Testing
         let set = try FeatureSet.named(name)
         var stream = RandomStream(seed: 7, purpose: "compiled")
         for facts in Sample.all {
-            let coefficients = set.step.map { _ in stream.uniform() * 2 - 0.5 }
+            let features = set.step + set.engine
+            let coefficients = features.map { _ in stream.uniform() * 2 - 0.5 }
             var form = LinearForm()
-            for (feature, coefficient) in zip(set.step, coefficients) {
+            for (feature, coefficient) in zip(features, coefficients) {
                 form.add(feature.form(facts), times: coefficient)
             }
             let compiled = CompiledStepModel(form: form, facts: facts)
-            let evaluator = StepFeatureEvaluator(features: set.step, facts: facts)
+            let evaluator = StepFeatureEvaluator(features: features, facts: facts)
             for round in 0..<400 {
                 // Every fourth batch lies beyond the table.
                 let state = Sample.step(&stream, maxTokens: round % 4 == 0 ? 40_000 : 8192)

@@ -44,7 +44,66 @@ extension OracleArtifact {
         try validate(source: name)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return Array(try encoder.encode(self)) + [UInt8(ascii: "\n")]
+        return Self.withListsOnLines(try encoder.encode(self)) + [UInt8(ascii: "\n")]
+    }
+
+    /// The same JSON with every array that holds no other array or object on one line.
+    private static func withListsOnLines(_ json: Data) -> [UInt8] {
+        let bytes = Array(json)
+        var result: [UInt8] = []
+        result.reserveCapacity(bytes.count)
+        var isString = false
+        var index = 0
+        /// End of the array that begins at `start` when it is flat, else nil.
+        func endOfFlatArray(_ start: Int) -> Int? {
+            var (place, inside) = (start + 1, false)
+            while place < bytes.count {
+                switch bytes[place] {
+                case UInt8(ascii: "\\") where inside: place += 1
+                case UInt8(ascii: "\""): inside.toggle()
+                case UInt8(ascii: "]") where !inside: return place
+                case UInt8(ascii: "["), UInt8(ascii: "{"):
+                    if !inside { return nil }
+                default: break
+                }
+                place += 1
+            }
+            return nil
+        }
+        while index < bytes.count {
+            let byte = bytes[index]
+            if isString {
+                if byte == UInt8(ascii: "\\") {
+                    result.append(byte)
+                    index += 1
+                } else if byte == UInt8(ascii: "\"") {
+                    isString = false
+                }
+            } else if byte == UInt8(ascii: "\"") {
+                isString = true
+            } else if byte == UInt8(ascii: "["), let end = endOfFlatArray(index) {
+                var (inside, place) = (false, index)
+                while place <= end {
+                    let byte = bytes[place]
+                    if byte == UInt8(ascii: "\\"), inside {
+                        result += [byte, bytes[place + 1]]
+                        place += 2
+                        continue
+                    }
+                    if byte == UInt8(ascii: "\"") { inside.toggle() }
+                    if inside || (byte != UInt8(ascii: " ") && byte != UInt8(ascii: "\n")) {
+                        result.append(byte)
+                        if !inside, byte == UInt8(ascii: ",") { result.append(UInt8(ascii: " ")) }
+                    }
+                    place += 1
+                }
+                index = end + 1
+                continue
+            }
+            result.append(bytes[index])
+            index += 1
+        }
+        return result
     }
 
     private struct Header: Decodable {

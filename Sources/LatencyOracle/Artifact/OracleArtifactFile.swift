@@ -12,30 +12,43 @@ extension OracleArtifact {
     public init(json bytes: [UInt8], source: String) throws {
         let data = Data(bytes)
         let decoder = JSONDecoder()
-        guard let header = try? decoder.decode(Header.self, from: data) else {
-            throw InvalidInput(source: source, "is not an oracle", accepted: "JSON with format and version")
-        }
-        guard header.format == Self.formatName else {
-            throw InvalidInput(
-                source: source, field: "format", value: header.format, "is not an oracle",
-                accepted: Self.formatName)
-        }
-        guard header.version <= Self.currentVersion else {
-            throw InvalidInput(
-                source: source, field: "version", value: "\(header.version)",
-                "is newer than this program understands", accepted: "up to \(Self.currentVersion)")
-        }
-        guard header.version >= 1 else {
-            throw InvalidInput(
-                source: source, field: "version", value: "\(header.version)", "is not a version",
-                accepted: "1")
-        }
         do {
             self = try decoder.decode(OracleArtifact.self, from: data)
         } catch let error as DecodingError {
+            // Another format or a newer version says more than the first field that is missing.
+            guard let header = try? decoder.decode(Header.self, from: data) else {
+                throw InvalidInput(
+                    source: source, "is not an oracle", accepted: "JSON with format and version")
+            }
+            try header.check(source)
             throw InvalidInput(error, source: source)
         }
+        try Header(format: format, version: version).check(source)
         try validate(source: source)
+    }
+
+    private struct Header: Decodable {
+        var format: String
+        var version: Int
+
+        func check(_ source: String) throws {
+            guard format == OracleArtifact.formatName else {
+                throw InvalidInput(
+                    source: source, field: "format", value: format, "is not an oracle",
+                    accepted: OracleArtifact.formatName)
+            }
+            guard version <= OracleArtifact.currentVersion else {
+                throw InvalidInput(
+                    source: source, field: "version", value: "\(version)",
+                    "is newer than this program understands",
+                    accepted: "up to \(OracleArtifact.currentVersion)")
+            }
+            guard version >= 1 else {
+                throw InvalidInput(
+                    source: source, field: "version", value: "\(version)", "is not a version",
+                    accepted: "1")
+            }
+        }
     }
 
     /// The artifact as indented JSON with keys in alphabetical order: the same artifact, the same bytes.
@@ -104,10 +117,5 @@ extension OracleArtifact {
             index += 1
         }
         return result
-    }
-
-    private struct Header: Decodable {
-        var format: String
-        var version: Int
     }
 }

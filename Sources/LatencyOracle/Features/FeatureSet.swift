@@ -29,7 +29,11 @@ public struct FeatureSet: Sendable {
     public static func stepFeature(named name: String, in set: FeatureSet, source: String? = nil) throws
         -> StepFeature
     {
-        if let found = (set.step + set.engine).first(where: { $0.name == name }) { return found }
+        if let found = set.step.first(where: { $0.name == name })
+            ?? set.engine.first(where: { $0.name == name })
+        {
+            return found
+        }
         throw unknown(
             name, field: "feature", among: (set.step + set.engine).map(\.name), source: source)
     }

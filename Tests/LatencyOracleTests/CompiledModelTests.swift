@@ -32,6 +32,21 @@ import Testing
     }
 }
 
+@Suite struct `Noise tables` {
+    @Test(arguments: [2.5, 2.919, 4, 30])
+    func `hold the quantiles of Student's t`(_ degreesOfFreedom: Double) {
+        let table = NoiseTable.studentT(degreesOfFreedom: degreesOfFreedom)
+        let distribution = StudentTDistribution(degreesOfFreedom: degreesOfFreedom)
+        for place in 1..<4096 {
+            let probability = Double(place) / 4096
+            let expected = distribution.quantile(probability)
+            #expect(abs(table.score(probability) - expected) <= 1e-9 * max(1, abs(expected)))
+        }
+        #expect(abs(table.score(0) - distribution.quantile(1.0 / 16_384)) < 1e-9)
+        #expect(table.score(1) == -table.score(0) && table.score(0.5) == 0)
+    }
+}
+
 @Suite struct `The roofline prior` {
     let oracle = StepTimeOracle.roofline
 

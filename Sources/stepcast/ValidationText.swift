@@ -57,6 +57,7 @@ private let latencies = ["ttft", "tpot", "itl", "e2el"]
 private let others = [
     ("request_throughput", "throughput (req/s)", 2), ("output_throughput", "throughput (tok/s)", 1),
     ("completed", "completed", 0), ("failed", "failed", 0), ("num_gpu_blocks", "KV blocks", 0),
+    ("p99_over_p50_tpot", "TPOT P99/P50", 3),
 ]
 
 private func share(_ value: Double?) -> String { value.map { fixed($0 * 100, decimals: 1) + " %" } ?? "-" }

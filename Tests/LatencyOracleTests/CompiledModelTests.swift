@@ -8,13 +8,14 @@ import Testing
         let set = try FeatureSet.named(name)
         var stream = RandomStream(seed: 7, purpose: "compiled")
         for facts in Sample.all {
-            let coefficients = set.step.map { _ in stream.uniform() * 2 - 0.5 }
+            let features = set.step + set.engine
+            let coefficients = features.map { _ in stream.uniform() * 2 - 0.5 }
             var form = LinearForm()
-            for (feature, coefficient) in zip(set.step, coefficients) {
+            for (feature, coefficient) in zip(features, coefficients) {
                 form.add(feature.form(facts), times: coefficient)
             }
             let compiled = CompiledStepModel(form: form, facts: facts)
-            let evaluator = StepFeatureEvaluator(features: set.step, facts: facts)
+            let evaluator = StepFeatureEvaluator(features: features, facts: facts)
             for round in 0..<400 {
                 // Every fourth batch lies beyond the table.
                 let state = Sample.step(&stream, maxTokens: round % 4 == 0 ? 40_000 : 8192)
@@ -28,6 +29,21 @@ import Testing
     @Test func `agree between an empty step and the constant alone`() {
         let compiled = CompiledStepModel(form: [.one: 0.5, .paddedTokens: 3], facts: Sample.dense)
         #expect(compiled(StepState()) == 0.5)
+    }
+}
+
+@Suite struct `Noise tables` {
+    @Test(arguments: [2.5, 2.919, 4, 30])
+    func `hold the quantiles of Student's t`(_ degreesOfFreedom: Double) {
+        let table = NoiseTable.studentT(degreesOfFreedom: degreesOfFreedom)
+        let distribution = StudentTDistribution(degreesOfFreedom: degreesOfFreedom)
+        for place in 1..<4096 {
+            let probability = Double(place) / 4096
+            let expected = distribution.quantile(probability)
+            #expect(abs(table.score(probability) - expected) <= 1e-9 * max(1, abs(expected)))
+        }
+        #expect(abs(table.score(0) - distribution.quantile(1.0 / 16_384)) < 1e-9)
+        #expect(table.score(1) == -table.score(0) && table.score(0.5) == 0)
     }
 }
 

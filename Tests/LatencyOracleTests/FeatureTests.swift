@@ -57,6 +57,33 @@ import Testing
         #expect(near(try value("mixed_step_layers"), 32))
     }
 
+    @Test
+    func `a queue and decodes beside prefill count up to a limit, a queue under tensor parallelism alone`()
+        throws
+    {
+        func value(_ name: String, _ state: StepState, _ facts: DeploymentFacts) throws -> Double {
+            let feature = try FeatureSet.stepFeature(named: name, in: .physics)
+            return StepFeatureEvaluator(features: [feature], facts: facts).values(of: state)[0]
+        }
+        var facts = Sample.dense
+        facts.tensorParallelSize = 2
+        var state = StepState()
+        state.waitingRequests = 10
+        #expect(try value("queued_requests", state, facts) == 10)
+        state.waitingRequests = 100_000
+        #expect(try value("queued_requests", state, facts) == 256)
+        facts.tensorParallelSize = 1
+        #expect(try value("queued_requests", state, facts) == 0)
+
+        state.addDecode(contextTokens: 50)
+        #expect(try value("prefill_beside_decodes", state, facts) == 0)
+        state.addPrefill(newTokens: 100, computedTokens: 0)
+        let one = try value("prefill_beside_decodes", state, facts)
+        #expect(one > 0)
+        for _ in 0..<100 { state.addDecode(contextTokens: 50) }
+        #expect(abs(try value("prefill_beside_decodes", state, facts) / one - 16) < 1e-12)
+    }
+
     @Test func `a fact that nobody stated switches its feature off instead of dividing by zero`() {
         let evaluator = StepFeatureEvaluator(
             features: FeatureSet.all.flatMap(\.step), facts: DeploymentFacts())

@@ -33,6 +33,36 @@ private func artifact(_ change: (inout StepModel) -> Void = { _ in }) -> OracleA
         #expect(try read.json() == bytes)
     }
 
+    @Test func `pack the domain's matrix and read it whole as well`() throws {
+        let whole = TrainingDomain(
+            features: ["matrix_flops", "expert_flops", "decode_kv_read"], means: [1, 0, 2],
+            minimum: [0, 0, 1], maximum: [2, 0, 3], precision: [[0.5, 0, 0.1], [0, 0, 0], [0.1, 0, 0.7]],
+            limit: 0.3)
+        let bytes = try artifact { $0.domain = whole }.json()
+        let text = String(decoding: bytes, as: UTF8.self)
+        #expect(text.contains(#""precision_features" : ["matrix_flops", "decode_kv_read"]"#))
+        #expect(text.contains(#""precision_triangle" : [0.5, 0.1, 0.7]"#))
+        #expect(try OracleArtifact(json: bytes, source: "t").step.domain == whole)
+
+        func read(_ features: String, _ triangle: String) throws -> OracleArtifact {
+            let changed = text.replacing(#"["matrix_flops", "decode_kv_read"]"#, with: features)
+                .replacing("[0.5, 0.1, 0.7]", with: triangle)
+            return try OracleArtifact(json: Array(changed.utf8), source: "t")
+        }
+        for (features, triangle) in [
+            (#"["matrix_flops", "matrix_flops"]"#, "[0.5, 0.1, 0.7]"), (#"["matrix_flops"]"#, "[0.5, 0.1]"),
+            (#"["matrix_flops", "nothing"]"#, "[0.5, 0.1, 0.7]"), (#"[]"#, "[1]"),
+        ] {
+            #expect(throws: InvalidInput.self) { try read(features, triangle) }
+        }
+        let old = text.replacing(
+            #""precision_features" : ["matrix_flops", "decode_kv_read"],"#,
+            with: #""precision" : [[0.5, 0, 0.1], [0, 0, 0], [0.1, 0, 0.7]],"#
+        ).replacing(
+            /\n *"precision_triangle" : \[0.5, 0.1, 0.7\]/, with: #""unused" : 0"#)
+        #expect(try OracleArtifact(json: Array(old.utf8), source: "t").step.domain == whole)
+    }
+
     @Test(arguments: [
         ("", "is not an oracle"), ("{}", "is not an oracle"),
         (#"{"format":"x","version":1}"#, "is not an oracle"),

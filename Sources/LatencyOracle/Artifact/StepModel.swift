@@ -206,6 +206,67 @@ public struct TrainingDomain: Codable, Equatable, Sendable {
     }
 }
 
+extension TrainingDomain {
+    enum CodingKeys: String, CodingKey {
+        case features, means, minimum, maximum, precision, limit
+        case precisionFeatures = "precision_features"
+        case precisionTriangle = "precision_triangle"
+    }
+
+    /// Reads the matrix whole (`precision`) or packed: the lower triangle, row by row, over the features that varied.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        let features = try values.decode([String].self, forKey: .features)
+        self.features = features
+        means = try values.decode([Double].self, forKey: .means)
+        minimum = try values.decode([Double].self, forKey: .minimum)
+        maximum = try values.decode([Double].self, forKey: .maximum)
+        limit = try values.decode(Double.self, forKey: .limit)
+        guard values.contains(.precisionTriangle) else {
+            precision = try values.decode([[Double]].self, forKey: .precision)
+            return
+        }
+        let names = try values.decode([String].self, forKey: .precisionFeatures)
+        let triangle = try values.decode([Double].self, forKey: .precisionTriangle)
+        let places = names.compactMap { features.firstIndex(of: $0) }
+        guard places.count == names.count, Set(places).count == places.count else {
+            throw DecodingError.dataCorruptedError(
+                forKey: .precisionFeatures, in: values,
+                debugDescription: "names something twice, or what is not among the features")
+        }
+        guard triangle.count == names.count * (names.count + 1) / 2 else {
+            throw DecodingError.dataCorruptedError(
+                forKey: .precisionTriangle, in: values,
+                debugDescription: "has \(triangle.count) numbers for \(names.count) features")
+        }
+        precision = [[Double]](
+            repeating: [Double](repeating: 0, count: features.count), count: features.count)
+        var next = 0
+        for (i, row) in places.enumerated() {
+            for column in places[...i] {
+                precision[row][column] = triangle[next]
+                precision[column][row] = triangle[next]
+                next += 1
+            }
+        }
+    }
+
+    /// Writes the matrix packed.
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(features, forKey: .features)
+        try values.encode(means, forKey: .means)
+        try values.encode(minimum, forKey: .minimum)
+        try values.encode(maximum, forKey: .maximum)
+        try values.encode(limit, forKey: .limit)
+        let places = features.indices.filter { precision[$0].contains { $0 != 0 } }
+        try values.encode(places.map { features[$0] }, forKey: .precisionFeatures)
+        var triangle: [Double] = []
+        for (i, row) in places.enumerated() { triangle += places[...i].map { precision[row][$0] } }
+        try values.encode(triangle, forKey: .precisionTriangle)
+    }
+}
+
 /// Standard deviations of how a whole configuration deviates: prediction x (1 + scale) + offset.
 public struct Discrepancy: Codable, Equatable, Sendable {
     /// Of the relative deviation.

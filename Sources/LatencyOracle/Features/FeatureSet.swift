@@ -10,6 +10,9 @@ public struct FeatureSet: Sendable {
     public let step: [StepFeature]
     /// Candidates for the wait of a request; the first is the constant.
     public let queue: [QueueFeature]
+    /// Features of the engine around its kernels, learned by the hierarchical method alone: known by name, but no
+    /// candidates of a fit to any rows.
+    public var engine: [StepFeature] = []
 
     /// All sets, the default first.
     public static let all: [FeatureSet] = [physics, bsrARD, rece]
@@ -26,8 +29,13 @@ public struct FeatureSet: Sendable {
     public static func stepFeature(named name: String, in set: FeatureSet, source: String? = nil) throws
         -> StepFeature
     {
-        if let found = set.step.first(where: { $0.name == name }) { return found }
-        throw unknown(name, field: "feature", among: set.step.map(\.name), source: source)
+        if let found = set.step.first(where: { $0.name == name })
+            ?? set.engine.first(where: { $0.name == name })
+        {
+            return found
+        }
+        throw unknown(
+            name, field: "feature", among: (set.step + set.engine).map(\.name), source: source)
     }
 
     /// The queue feature of a name.

@@ -46,7 +46,7 @@ extension FeatureSet {
     /// Physical candidates in consistent units: the default.
     public static let physics = FeatureSet(
         name: "physics", summary: "physical terms in consistent units, per tensor-parallel rank",
-        step: PhysicsStepFeatures.all, queue: PhysicsQueueFeatures.all)
+        step: PhysicsStepFeatures.all, queue: PhysicsQueueFeatures.all, engine: PhysicsStepFeatures.engine)
 
     /// The 18 + 18 candidates of BSR-ARD as written.
     public static let bsrARD = FeatureSet(

@@ -7,6 +7,20 @@ enum PhysicsStepFeatures {
     static let all: [StepFeature] =
         host + weights + matrices + attention + traffic + communication + transfers
 
+    /// What measured engines take beyond their kernels, apart from a fixed time.
+    static let engine: [StepFeature] = [
+        StepFeature(
+            "queued_requests", unit: "requests",
+            "time that requests waiting cost the others under tensor parallelism, at most 256"
+        ) { [.queuedRequests: indicator($0.tensorParallelSize > 1)] },
+        StepFeature(
+            "prefill_beside_decodes", unit: "s",
+            "matrix FLOPs of prefill tokens / peak, once for each decode beside them, at most 16"
+        ) {
+            [.prefillBesideDecodes: ratio($0.denseMatrixFlopsPerTokenPerRank, $0.peakFlops)]
+        },
+    ]
+
     private static let host: [StepFeature] = [
         StepFeature("constant", unit: "1", "fixed time of a step") { _ in [.one: 1] },
         StepFeature("running_requests", unit: "requests", "scheduler and runner work per running request") {

@@ -47,6 +47,10 @@ public enum StepTerm: Int, CaseIterable, Sendable {
     case prefillTimesKvUsage
     /// Decode requests times running requests.
     case decodeTimesRunning
+    /// Requests waiting, at most `mostQueuedRequests`.
+    case queuedRequests
+    /// Prefill tokens times the decode requests beside them, at most `mostDecodesBesidePrefill`.
+    case prefillBesideDecodes
 
     /// Batch tokens rounded up to a captured CUDA graph.
     case paddedTokens
@@ -67,4 +71,8 @@ public enum StepTerm: Int, CaseIterable, Sendable {
     public static let count = StepTerm.allCases.count
     /// First of the terms that depend on the batch's tokens alone.
     static let firstTokenFunction = StepTerm.paddedTokens.rawValue
+    /// Requests waiting beyond these cost nothing more: a queue of any length has a bounded effect.
+    public static let mostQueuedRequests = 256
+    /// Decode requests beyond these slow prefill no further: about as many as were measured beside prefill.
+    public static let mostDecodesBesidePrefill = 16
 }

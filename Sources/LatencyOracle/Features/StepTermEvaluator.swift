@@ -41,6 +41,10 @@ public struct StepTermEvaluator: Sendable {
         terms[StepTerm.prefillTimesDecode.rawValue] = prefill * decode
         terms[StepTerm.prefillTimesKvUsage.rawValue] = prefill * usage
         terms[StepTerm.decodeTimesRunning.rawValue] = decode * running
+        terms[StepTerm.queuedRequests.rawValue] = Double(
+            min(state.waitingRequests, StepTerm.mostQueuedRequests))
+        terms[StepTerm.prefillBesideDecodes.rawValue] =
+            prefill * Double(min(state.decodeRequests, StepTerm.mostDecodesBesidePrefill))
         let (tokens, overflow) = state.prefillTokens.addingReportingOverflow(state.decodeRequests)
         let values = functions.values(overflow ? .max : tokens)
         terms[StepTerm.paddedTokens.rawValue] = values.0

@@ -17,6 +17,8 @@ public final class CompiledStepModel: Sendable {
     @usableFromInline let decodeContextTokens: Double
     @usableFromInline let runningRequests: Double
     @usableFromInline let hasPrefill: Double
+    @usableFromInline let prefillBesideDecodes: Double
+    @usableFromInline let queuedRequests: Double
     /// Whether any of the coefficients below is not 0.
     @usableFromInline let hasRareTerms: Bool
     @usableFromInline let waitingRequests: Double
@@ -51,6 +53,8 @@ public final class CompiledStepModel: Sendable {
         decodeContextTokens = form[.decodeContextTokens]
         runningRequests = form[.runningRequests]
         hasPrefill = form[.hasPrefill]
+        prefillBesideDecodes = form[.prefillBesideDecodes]
+        queuedRequests = form[.queuedRequests]
         waitingRequests = form[.waitingRequests]
         windowedPrefillPairs = form[.windowedPrefillPairs]
         windowedDecodeContext = form[.windowedDecodeContext]
@@ -64,7 +68,7 @@ public final class CompiledStepModel: Sendable {
         prefillTimesKvUsage = form[.prefillTimesKvUsage]
         decodeTimesRunning = form[.decodeTimesRunning]
         hasRareTerms = form.coefficients[
-            StepTerm.waitingRequests.rawValue..<StepTerm.firstTokenFunction
+            StepTerm.waitingRequests.rawValue..<StepTerm.queuedRequests.rawValue
         ].contains { $0 != 0 }
         window = Double(max(0, facts.slidingWindow))
         tail = TokenFunctions(facts: facts)
@@ -91,7 +95,13 @@ public final class CompiledStepModel: Sendable {
             + prefillAttentionPairs * state.prefillAttentionPairs
             + decodeRequests * decode + decodeContextTokens * Double(state.decodeContextTokens)
             + runningRequests * Double(state.runningRequests)
-        if state.prefillTokens > 0 { seconds += hasPrefill }
+        if state.prefillTokens > 0 {
+            let beside = Double(min(state.decodeRequests, StepTerm.mostDecodesBesidePrefill))
+            seconds += hasPrefill + prefillBesideDecodes * prefill * beside
+        }
+        if state.waitingRequests > 0 {
+            seconds += queuedRequests * Double(min(state.waitingRequests, StepTerm.mostQueuedRequests))
+        }
         if hasRareTerms { seconds += rareTerms(state, prefill, decode) }
         let tokens = state.prefillTokens &+ state.decodeRequests
         if tokens >= 0, tokens < byTokens.count {

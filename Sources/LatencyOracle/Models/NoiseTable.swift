@@ -11,16 +11,23 @@ public struct NoiseTable: Sendable {
     /// Student-t noise, scale 1 (not variance 1).
     public static func studentT(degreesOfFreedom: Double) -> NoiseTable {
         let distribution = StudentTDistribution(degreesOfFreedom: degreesOfFreedom)
-        return NoiseTable { distribution.quantile($0) }
+        return NoiseTable(lowerHalf: distribution.quantiles(ofRising: probabilities))
+    }
+
+    /// Probabilities of the lower half, in rising order.
+    private static var probabilities: [Double] {
+        (0..<intervals / 2).map { $0 == 0 ? 1.0 / Double(4 * intervals) : Double($0) / Double(intervals) }
     }
 
     private init(quantile: (Double) -> Double) {
-        let half = Self.intervals / 2
+        self.init(lowerHalf: Self.probabilities.map(quantile))
+    }
+
+    private init(lowerHalf: [Double]) {
         var scores = [Double](repeating: 0, count: Self.intervals + 1)
-        for i in 0..<half {
-            let probability = i == 0 ? 1.0 / Double(4 * Self.intervals) : Double(i) / Double(Self.intervals)
-            scores[i] = quantile(probability)
-            scores[Self.intervals - i] = -scores[i]
+        for (i, score) in lowerHalf.enumerated() {
+            scores[i] = score
+            scores[Self.intervals - i] = -score
         }
         self.scores = scores
     }

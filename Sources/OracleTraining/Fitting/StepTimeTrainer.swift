@@ -264,7 +264,10 @@ public struct StepTimeTrainer: Sendable {
         // Features that never varied carry no leverage, but their one value is known.
         var full = SquareMatrix(size: features.count)
         for (i, a) in gram.columns.enumerated() {
-            for (j, b) in gram.columns.enumerated() { full[a, b] = precision[i, j] }
+            for (j, b) in gram.columns.enumerated() {
+                // Exactly symmetric, as artifacts keep one half alone.
+                full[a, b] = precision[max(i, j), min(i, j)]
+            }
         }
         return TrainingDomain(
             features: features.map(\.name), means: Array(block.means.dropLast()),

@@ -39,7 +39,7 @@ struct ConfigurationFit {
         let share = matching.isEmpty ? 0 : Self.kernelShare
         var weights = [Double](repeating: (1 - share) / Double(measured), count: measured)
         weights += matching.map { _ in share / Double(matching.count) }
-        let held = Set(KernelHierarchy.heldFeatures + ["host_link_transfer"])
+        let held = Set(KernelHierarchy.heldFeatures + ["host_link_transfer", QueueCost.feature])
         let free = features.indices.filter { !held.contains(features[$0].name) }
         let design = trainer.designRows(rows, rows: Array(0..<rows.count), features: features)
         let fit = ShrunkenFit.fit(

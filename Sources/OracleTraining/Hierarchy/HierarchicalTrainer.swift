@@ -17,7 +17,7 @@ public struct HierarchyEvidence: Sendable {
 struct HierarchicalTrainer {
     let options: TrainingOptions
     private let steps: StepTimeTrainer
-    private let features = FeatureSet.physics.step
+    private let features = FeatureSet.physics.step + FeatureSet.physics.engine
 
     init(_ options: TrainingOptions) {
         self.options = options
@@ -101,8 +101,8 @@ struct HierarchicalTrainer {
     }
 
     private func domain(_ data: StepDataSet, _ rows: [Int]) -> TrainingDomain? {
-        // The constant never varies, and kernel sums say nothing of copies.
-        let candidates = Array(features.dropFirst())
+        // The constant never varies, kernel sums say nothing of copies, and the engine's features are bounded.
+        let candidates = Array(FeatureSet.physics.step.dropFirst())
         return steps.domain(steps.designRows(data, rows: rows, features: candidates), candidates)
     }
 

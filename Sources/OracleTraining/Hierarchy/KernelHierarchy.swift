@@ -35,7 +35,8 @@ struct KernelHierarchy {
     /// Held at the prior: no kernel sum tells them from other expert features in a way that carries over.
     static let heldFeatures = ["expert_load_spread", "rank_load_spread", "offloaded_weight_read"]
     /// Not in kernel sums: the engine's own time and copies.
-    static let hostFeatures = ["constant", "running_requests", "host_link_transfer"]
+    static let hostFeatures =
+        ["constant", "running_requests", "host_link_transfer"] + FeatureSet.physics.engine.map(\.name)
 
     /// Names of all features, the columns of every vector here.
     let features: [StepFeature]

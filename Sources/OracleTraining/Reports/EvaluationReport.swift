@@ -12,6 +12,9 @@ public struct EvaluationReport: Codable, Sendable {
     /// Coverage of P10-P90 per run: mean over runs, and each run's.
     public var runs: Runs
 
+    /// Spread of single steps around the prediction, per deployment.
+    public var spreads: [StepSpread]
+
     /// P10-P90 as it is and adapted along each run, when asked for.
     public var intervals: [IntervalScore]?
 
@@ -29,7 +32,7 @@ public struct EvaluationReport: Codable, Sendable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case oracle, table, runs, intervals
+        case oracle, table, runs, spreads, intervals
         case inDomain = "in_domain"
     }
 
@@ -47,6 +50,7 @@ public struct EvaluationReport: Codable, Sendable {
             groups: evaluation.byGroup().map { .init(group: $0.group, test: $0.scores) },
             overall: .init(group: "all rows", test: overall))
         let data = evaluation.data
+        spreads = StepSpread.byGroup(evaluation)
         let lines = evaluation.by { "run \(data.run[$0]): \(data.groups[data.group[$0]].name)" }.map {
             TrainingReport.ValidationTable.Line(group: $0.group, test: $0.scores)
         }
@@ -78,6 +82,7 @@ public struct EvaluationReport: Codable, Sendable {
         lines.append(
             "P10-P90 covers \(NumberText.percent(runs.meanCoverage)) % in the mean over \(runs.coverage.count) runs"
         )
+        lines += StepSpread.text(spreads)
         if let intervals { lines += [""] + EnsembleTables.table(intervals) }
         return lines.joined(separator: "\n")
     }

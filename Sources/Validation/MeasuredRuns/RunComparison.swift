@@ -110,12 +110,22 @@ public struct RunComparison: Sendable {
         // Rates of a part of the requests mean nothing.
         if !isPart { names += ["request_throughput", "output_throughput", "completed", "failed"] }
         let (a, b) = (measured.figures, predicted.figures)
-        return names.compactMap { name in
+        var metrics: [Metric] = names.compactMap { name in
             guard let x = a.first(where: { $0.name == name }), let y = b.first(where: { $0.name == name }),
                 x.value.isFinite
             else { return nil }
             return Metric(name: name, measured: x.value, predicted: y.value, band: bands?[name])
         }
+        // How far requests spread: only `--latency sample` can show it whole.
+        if let p50 = metrics.first(where: { $0.name == "p50_tpot_ms" }),
+            let p99 = metrics.first(where: { $0.name == "p99_tpot_ms" }), p50.measured > 0, p50.predicted > 0
+        {
+            metrics.append(
+                Metric(
+                    name: "p99_over_p50_tpot", measured: p99.measured / p50.measured,
+                    predicted: p99.predicted / p50.predicted))
+        }
+        return metrics
     }
 
     /// The metric of a name.

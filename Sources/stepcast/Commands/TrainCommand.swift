@@ -172,9 +172,14 @@ struct TrainCommand: ParsableCommand {
         if let servingTimeOf {
             let other = try OracleCatalog(shipped).oracle(servingTimeOf).artifact
             (artifact.arrival, artifact.post) = (other.arrival, other.post)
-            outcome.report.alpha = (outcome.report.alpha ?? []) + ["API server: as in \(other.name)"]
+            artifact.setQueueCost(other.queueCost)
+            outcome.report.alpha =
+                (outcome.report.alpha ?? []) + ["API server and requests waiting: as in \(other.name)"]
         }
-        if let runs { try addServingTime(&artifact, &outcome.report, runs, shipped) }
+        if let runs {
+            try addQueueCost(&artifact, &outcome.report, runs, shipped)
+            try addServingTime(&artifact, &outcome.report, runs, shipped)
+        }
         artifact.provenance = .init(
             dataHash: outcome.report.data.hash, rows: data.count,
             configurations: outcome.report.data.configurations.map(\.name), method: outcome.report.method,
@@ -220,6 +225,33 @@ struct TrainCommand: ParsableCommand {
         report.alpha =
             (report.alpha ?? []) + [
                 "API server: \(fixed) ms and \(each) us per request running, from first tokens of \(names.joined(separator: ", "))"
+            ]
+    }
+
+    /// Learns what requests that wait cost from runs that were overloaded, of models not left out.
+    private func addQueueCost(
+        _ artifact: inout OracleArtifact, _ report: inout TrainingReport, _ folder: String,
+        _ shipped: ShippedFiles
+    ) throws {
+        let oracle = try StepTimeOracle(artifact: artifact)
+        let catalog = ModelCatalog(shipped)
+        var found: [QueueCost.Run] = []
+        var names: [String] = []
+        for entry in try MeasuredRunEntry.read(folder: folder) where entry.overloaded {
+            if let runsMatching, !entry.name.contains(runsMatching) { continue }
+            let model = try catalog.architecture(entry.model).name
+            if input.exclude.contains(where: { model.contains($0) || entry.model.contains($0) }) { continue }
+            let run = try QueueCost.Run(
+                MeasuredRun(entry, folder: folder), base: Scenario(), oracle: oracle, shipped: shipped)
+            guard let run else { continue }
+            found.append(run)
+            names.append(entry.name)
+        }
+        guard let seconds = QueueCost.fit(found), seconds > 0 else { return }
+        artifact.setQueueCost(seconds)
+        report.alpha =
+            (report.alpha ?? []) + [
+                "Requests waiting: \(seconds * 1e6) us a step for each of the first \(StepTerm.mostQueuedRequests), from request times of \(names.joined(separator: ", "))"
             ]
     }
 

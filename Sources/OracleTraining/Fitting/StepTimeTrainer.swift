@@ -79,6 +79,8 @@ public struct StepTimeTrainer: Sendable {
             scores.append((likelihood: likelihood, crps: mean))
         }
         guard let best = scores.min(by: { $0.crps < $1.crps }) else {
+            // Whatever is wrong with the rows, a fit to all of them says it best.
+            _ = try StepTimeTrainer(options).solve(data, rows: rows, options, name: "all rows")
             throw InvalidInput(.badData, "no likelihood could be fitted to the rows")
         }
         return (best.likelihood, scores)

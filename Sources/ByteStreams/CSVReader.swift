@@ -126,6 +126,13 @@ public struct CSVReader: ~Copyable {
                 : "a whole number from \(range.lowerBound) to \(range.upperBound)")
     }
 
+    /// Whether a field says NaN or infinity, as programs write them (`nan`, `inf`, `-Infinity`).
+    public func isNonFinite(_ column: Int) -> Bool {
+        guard parseDouble(field(column)) == nil else { return false }
+        let text = string(column).lowercased().drop { $0 == "-" || $0 == "+" }
+        return ["nan", "inf", "infinity"].contains(text)
+    }
+
     /// A field as a finite number.
     /// - Throws: `InvalidInput` naming line, column and value.
     public func double(

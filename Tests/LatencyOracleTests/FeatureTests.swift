@@ -43,6 +43,12 @@ import Testing
         let routed = 2.0 * 4 / 8 * 352e6 * 32
         #expect(near(try value("matrix_flops"), tokens * (facts.flopsPerTokenPerRank - routed) / 989e12))
         #expect(near(try value("expert_flops"), tokens * routed / 989e12))
+        let others = Double(facts.expertParallelSize - 1)
+        #expect(near(try value("expert_concentration"), others * tokens * routed / 989e12))
+        // Half of a rank's tokens take two experts each: three projections' widths and three times the hidden size.
+        let widths = 352e6 / (2 * 4096) + 3 * 4096
+        #expect(
+            near(try value("expert_activation_traffic"), 302 * (2.0 * 4 / 8) * 32 * widths * 2 / 3.35e12))
         #expect(near(try value("dense_weight_read"), 1.6e9 / 3.35e12))
         // 302 tokens touch all four experts of the rank: 4 (1 - 0.75^302).
         let distinct = 4.0

@@ -27,6 +27,10 @@ import Testing
         let data = try SimulatedSteps.data(rows: 50, seed: 2).mapSeconds { _, _ in 0.01 }
         let error = #expect(throws: InvalidInput.self) { try trainer.fit(data, rows: Array(0..<50)) }
         #expect(error?.description.contains("same in all 50 rows") == true)
+        let chosen = #expect(throws: InvalidInput.self) {
+            try trainer.chooseLikelihood(data, rows: Array(0..<50))
+        }
+        #expect(chosen?.description.contains("same in all 50 rows") == true)
     }
 
     @Test func `too few rows are refused and fewer rows than features are not`() throws {
@@ -34,6 +38,34 @@ import Testing
         #expect(throws: InvalidInput.self) { try trainer.fit(data, rows: [0, 1]) }
         let model = try trainer.fit(data, rows: Array(0..<12))
         #expect(model.coefficients.allSatisfy { $0.value.isFinite })
+    }
+
+    @Test func `NaN and infinite times in a table are counted, dropped and named`() throws {
+        let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent().path
+        var text = "gpu,model,tp,ep,dtype,num_prefill_reqs,prefill_tokens,prefill_context,"
+        text += "num_decode_reqs,decode_context_tokens_total,step_ms\n"
+        for time in ["5.5", "nan", "-NaN", "inf", "-Infinity", "6"] {
+            text += "H100,Llama-3.1-8B,1,1,bf16,0,0,0,4,2000,\(time)\n"
+        }
+        let path = FileManager.default.temporaryDirectory
+            .appendingPathComponent("not-finite-\(UUID().uuidString).csv").path
+        try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let data = try StepDataSet(
+            reading: try StepTraceReader(paths: [path]),
+            resolution: DeploymentResolution(ShippedFiles(home: package)))
+        #expect(data.count == 2)
+        #expect(data.dropped.map(\.rows) == [4])
+        #expect(data.dropped.map(\.reason) == ["time is not finite"])
+        // A word is a mistake in the file, not a measurement that failed.
+        try Data(text.replacingOccurrences(of: "-NaN", with: "fast").utf8)
+            .write(to: URL(fileURLWithPath: path))
+        #expect(throws: InvalidInput.self) {
+            _ = try StepDataSet(
+                reading: try StepTraceReader(paths: [path]),
+                resolution: DeploymentResolution(ShippedFiles(home: package)))
+        }
     }
 
     @Test func `runs of one deployment in seconds and in milliseconds are refused as mixed units`() throws {

@@ -5,7 +5,7 @@ import ServingCore
 /// and never fall when a step does more.
 enum PhysicsStepFeatures {
     static let all: [StepFeature] =
-        host + weights + matrices + attention + traffic + communication + transfers
+        host + weights + matrices + attention + traffic + expertTraffic + communication + transfers
 
     /// What measured engines take beyond their kernels, apart from a fixed time.
     static let engine: [StepFeature] = [
@@ -78,6 +78,15 @@ enum PhysicsStepFeatures {
         StepFeature("expert_flops", unit: "s", "matrix FLOPs in routed experts / peak") {
             [.paddedTokens: ratio($0.routedFlopsPerTokenPerRank, $0.peakFlops)]
         },
+        StepFeature(
+            "expert_concentration", unit: "s",
+            "matrix FLOPs in experts of other ranks / peak: what a rank gets more when routing favours it"
+        ) {
+            [
+                .paddedTokens: ratio($0.routedFlopsPerTokenPerRank, $0.peakFlops)
+                    * Double(max(0, $0.expertParallelSize - 1))
+            ]
+        },
         StepFeature("expert_load_spread", unit: "s", "excess FLOPs of the busiest expert / peak") {
             [
                 .expertLoadSpread: ratio(
@@ -135,6 +144,23 @@ enum PhysicsStepFeatures {
             let seconds = ratio(widths * $0.activationBytes, $0.memoryBandwidth)
             return [.prefillTokens: seconds, .decodeRequests: seconds]
         },
+    ]
+
+    private static let expertTraffic: [StepFeature] = [
+        StepFeature(
+            "expert_activation_traffic", unit: "s",
+            "inputs, intermediates and outputs of routed tokens / memory bandwidth"
+        ) {
+            // Per routed token: gate, up and down projections read or write 3 x their width; gathering, writing and
+            // adding up read or write the residual stream three times.
+            guard $0.experts > 0, $0.hiddenSize > 0 else { return [.prefillTokens: 0] }
+            let hidden = Double($0.hiddenSize)
+            let widths = $0.expertFlopsPerTokenPerRank / (2 * hidden) + 3 * hidden
+            let routed = Double($0.expertsPerToken) * $0.expertsPerRank / Double($0.experts)
+            let bytes = routed * Double($0.expertLayers) * widths * $0.activationBytes
+            let seconds = ratio(bytes, $0.memoryBandwidth)
+            return [.prefillTokens: seconds, .decodeRequests: seconds]
+        }
     ]
 
     private static let communication: [StepFeature] = [

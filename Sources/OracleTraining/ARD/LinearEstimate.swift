@@ -66,16 +66,18 @@ public enum ARDRegression {
     ///
     /// Constant columns get coefficient 0. With Tipping-Faul updates a column that repeats an earlier one to within
     /// a correlation of 1 - 1e-10 is dropped too and reported; the intercept is never penalised.
+    /// - Parameter candidates: columns that may have a coefficient; all by default.
     /// - Returns: nil when the target is constant or the statistics hold no rows.
     public static func fit(
-        _ block: GramBlock, updates: EvidenceUpdates = .tippingFaul, start: SparsePosterior? = nil
+        _ block: GramBlock, updates: EvidenceUpdates = .tippingFaul, start: SparsePosterior? = nil,
+        candidates: [Int]? = nil
     ) -> LinearEstimate? {
         var duplicates: [Int: Int] = [:]
         switch updates {
         case .mackay:
-            return Self.fit(block, MacKayUpdates())
+            return Self.fit(block, MacKayUpdates(), candidates: candidates)
         case .tippingFaul:
-            let all = StandardizedGram(block)
+            let all = StandardizedGram(block, candidates: candidates)
             duplicates = repeatedColumns(all)
             let gram =
                 duplicates.isEmpty
@@ -87,8 +89,10 @@ public enum ARDRegression {
 
     /// Fits a block by MacKay's updates with the settings given; repeated columns share their coefficient.
     /// - Returns: nil when the target is constant or the statistics hold no rows.
-    public static func fit(_ block: GramBlock, _ updates: MacKayUpdates) -> LinearEstimate? {
-        let gram = StandardizedGram(block)
+    public static func fit(_ block: GramBlock, _ updates: MacKayUpdates, candidates: [Int]? = nil)
+        -> LinearEstimate?
+    {
+        let gram = StandardizedGram(block, candidates: candidates)
         guard let fit = updates.fit(gram) else { return nil }
         return estimate(gram, fit.posterior, [:], fit.iterations)
     }

@@ -59,8 +59,7 @@ public struct AlphaTrainer: Sendable {
         let weights = [Double](repeating: 1, count: pairs.count)
         let fit = IterativeFit.fit(
             rows, weights: weights, likelihood: .studentT, degreesOfFreedom: 4, relative: true,
-            nonnegative: true,
-            updates: .tippingFaul)
+            solver: .nonnegative)
         let constant = fit?.estimate.intercept ?? median(sorted: rows.targets.sorted())
         let slope = fit?.estimate.coefficients.first ?? 0
         let logs = pairs.map { log($0.seconds / max(constant + slope * $0.tokens, 1e-9)) }

@@ -33,7 +33,7 @@ public enum ServingTimeFit {
         guard
             let fit = IterativeFit.fit(
                 rows, weights: weights, likelihood: .studentT, degreesOfFreedom: 4, relative: false,
-                nonnegative: true, updates: .tippingFaul)
+                solver: .nonnegative)
         else { return nil }
         let constant = max(0, fit.estimate.intercept)
         let slope = fit.estimate.coefficients[0]

@@ -16,6 +16,18 @@ struct IterativeFit {
     var degreesOfFreedom: Double?
     var rounds: Int
 
+    /// What solves each round.
+    enum Solver {
+        /// Sparse Bayesian regression.
+        case sparse(EvidenceUpdates)
+        /// The same with coefficients of at least 0.
+        case nonnegativeSparse(EvidenceUpdates)
+        /// Least squares with coefficients of at least 0.
+        case nonnegative
+        /// The same, drawn towards what is known.
+        case drawnTo(CoefficientPrior)
+    }
+
     /// Rounds after which reweighting stops; it settles in five to ten.
     static let maximumRounds = 30
 
@@ -25,7 +37,7 @@ struct IterativeFit {
     /// - Returns: nil when the target is constant or there are no rows.
     static func fit(
         _ rows: DesignRows, weights base: [Double], likelihood: TrainingOptions.Likelihood,
-        degreesOfFreedom: Double?, relative: Bool, nonnegative: Bool, updates: EvidenceUpdates
+        degreesOfFreedom: Double?, relative: Bool, solver: Solver
     ) -> IterativeFit? {
         let count = rows.count
         guard count > 0 else { return nil }
@@ -48,8 +60,12 @@ struct IterativeFit {
         for round in 1...maximumRounds {
             let block = GramBlock(rows, weights: weights)
             let next =
-                nonnegative
-                ? NonNegativeLeastSquares.fit(block) : ARDRegression.fit(block, updates: updates)
+                switch solver {
+                case .sparse(let updates): ARDRegression.fit(block, updates: updates)
+                case .nonnegativeSparse(let updates): NonNegativeARD.fit(block, updates: updates)
+                case .nonnegative: NonNegativeLeastSquares.fit(block)
+                case .drawnTo(let prior): NonNegativeLeastSquares.fit(block, prior: prior)
+                }
             guard let estimate = next else { return result }
             fitted = estimate.predict(rows)
             var squares = 0.0

@@ -13,13 +13,15 @@ extension StepTimeTrainer {
     /// P10-P90: a fit's own residuals are too small, and the tails' shape is only roughly right.
     func calibrateNoise(
         _ model: inout StepModel, _ data: StepDataSet, _ rows: [Int], _ options: TrainingOptions,
-        _ fitted: Solution
+        _ fitted: Solution, _ prior: NamedPrior? = nil
     ) throws {
         guard rows.count >= 100, var noise = model.noise else { return }
         let part = data.selecting(rows)
         var scaled: [Double] = []
         for split in RowSplit.timeBlocks(part, blocks: 4) where !split.test.isEmpty {
-            guard let inner = try? solve(part, rows: split.train, options, name: split.name) else { continue }
+            guard
+                let inner = try? solve(part, rows: split.train, options, name: split.name, prior: prior)
+            else { continue }
             let design = designRows(part, rows: split.test, features: inner.features)
             for (predicted, target) in zip(inner.fit.estimate.predict(design), design.targets) {
                 if inner.isLogarithmic {
@@ -48,8 +50,7 @@ extension StepTimeTrainer {
     ) throws {
         let part = data.selecting(rows)
         guard let all = try? RowSplit.leaveOneOut(part, .configuration), all.count >= 3 else { return }
-        var ratios: [Double] = []
-        var offsets: [Double] = []
+        var deviations: [ConfigurationDeviation] = []
         for split in Self.grouped(all, atMost: 8) {
             guard let inner = try? solve(part, rows: split.train, options, name: split.name) else { continue }
             var byGroup: [Int: [(predicted: Double, measured: Double)]] = [:]
@@ -57,22 +58,12 @@ extension StepTimeTrainer {
             let predictions = inner.fit.estimate.predict(design)
             for (i, row) in split.test.enumerated() {
                 let predicted = inner.isLogarithmic ? exp(predictions[i]) : predictions[i]
-                guard predicted > 0 else { continue }
                 byGroup[part.group[row], default: []].append((predicted, design.targets[i]))
             }
-            for group in byGroup.keys.sorted() {
-                guard let pairs = byGroup[group], pairs.count >= 5 else { continue }
-                let ratio = median(sorted: pairs.map { $0.measured / $0.predicted }.sorted())
-                let short = pairs.sorted { $0.predicted < $1.predicted }.prefix(max(3, pairs.count / 4))
-                ratios.append(ratio - 1)
-                offsets.append(median(sorted: short.map { $0.measured - ratio * $0.predicted }.sorted()))
-            }
+            deviations += byGroup.keys.sorted().compactMap { ConfigurationDeviation(byGroup[$0] ?? []) }
         }
-        guard ratios.count >= 3 else { return }
-        func size(_ values: [Double]) -> Double {
-            (values.reduce(0) { $0 + $1 * $1 } / Double(values.count)).squareRoot()
-        }
-        model.discrepancy = Discrepancy(scaleStd: size(ratios), offsetStd: size(offsets))
+        guard let discrepancy = ConfigurationDeviation.discrepancy(deviations) else { return }
+        model.discrepancy = discrepancy
     }
 
     /// Joins splits until there are at most `count`: what is left out together is tested together.

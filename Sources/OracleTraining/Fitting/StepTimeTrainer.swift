@@ -29,8 +29,11 @@ public struct StepTimeTrainer: Sendable {
         guard options.specialisation != .none else { return pooled }
         var model = pooled
         var scoped: [ScopedStepModel] = []
-        var scopes = parts(data, rows, options.specialisation)
-        if options.specialisation == .configuration {
+        let sharing = AcceleratorSpecialists.serve(options)
+        var scopes =
+            sharing && options.specialisation == .accelerator
+            ? [] : parts(data, rows, options.specialisation)
+        if options.specialisation == .configuration, !sharing {
             // Configurations with too few rows fall back on their accelerator's model, where that is another.
             let accelerators = parts(data, rows, .accelerator)
             scopes += accelerators.filter { wide in
@@ -42,6 +45,9 @@ public struct StepTimeTrainer: Sendable {
             guard part.count >= 2 * options.features.step.count else { continue }
             guard let own = try? fitOne(data, rows: part, options, name: scope.description) else { continue }
             scoped.append(ScopedStepModel(scope: scope, model: own))
+        }
+        if sharing {
+            scoped += try AcceleratorSpecialists(trainer: StepTimeTrainer(options)).models(data, rows: rows)
         }
         model.specialised = scoped.isEmpty ? nil : scoped
         return model
@@ -73,6 +79,8 @@ public struct StepTimeTrainer: Sendable {
             scores.append((likelihood: likelihood, crps: mean))
         }
         guard let best = scores.min(by: { $0.crps < $1.crps }) else {
+            // Whatever is wrong with the rows, a fit to all of them says it best.
+            _ = try StepTimeTrainer(options).solve(data, rows: rows, options, name: "all rows")
             throw InvalidInput(.badData, "no likelihood could be fitted to the rows")
         }
         return (best.likelihood, scores)
@@ -105,16 +113,17 @@ public struct StepTimeTrainer: Sendable {
     /// One model of the rows given.
     func fitOne(
         _ data: StepDataSet, rows: [Int], _ options: TrainingOptions, name: String,
-        noise calibrate: Bool = true
+        noise calibrate: Bool = true, prior: NamedPrior? = nil
     ) throws -> StepModel {
-        let fitted = try solve(data, rows: rows, options, name: name)
+        let fitted = try solve(data, rows: rows, options, name: name, prior: prior)
         var model = stepModel(fitted, options)
         let design = fitted.design
         model.domain = domain(design, fitted.features)
         model.minimumSeconds = (data.selecting(rows).seconds.min() ?? 0) * 0.1
         if calibrate {
-            try calibrateNoise(&model, data, rows, options, fitted)
-            if options.discrepancy { try addDiscrepancy(&model, data, rows, options) }
+            try calibrateNoise(&model, data, rows, options, fitted, prior)
+            // Under a prior a fit without a deployment is no fit that never saw it.
+            if options.discrepancy, prior == nil { try addDiscrepancy(&model, data, rows, options) }
         }
         return model
     }
@@ -126,12 +135,14 @@ public struct StepTimeTrainer: Sendable {
         var fit: IterativeFit
         var isLogarithmic: Bool
         var relative: Bool
+        var isSparse: Bool
         var excluded: [DroppedFeature]
     }
 
-    func solve(_ data: StepDataSet, rows: [Int], _ options: TrainingOptions, name: String) throws -> Solution
-    {
-        let excluded = unidentifiable(data, rows: rows, options)
+    func solve(
+        _ data: StepDataSet, rows: [Int], _ options: TrainingOptions, name: String, prior: NamedPrior? = nil
+    ) throws -> Solution {
+        let excluded = prior?.excluded ?? unidentifiable(data, rows: rows, options)
         let features = options.features.step.dropFirst().filter { excluded[$0.name] == nil }
         guard rows.count > 2 else {
             throw InvalidInput(
@@ -150,8 +161,7 @@ public struct StepTimeTrainer: Sendable {
                 design, weights: weights, likelihood: options.asWritten ? .gaussian : options.likelihood,
                 degreesOfFreedom: options.degreesOfFreedom, relative: relative,
                 // On a logarithm signs mean nothing physical.
-                nonnegative: options.nonnegative && !isLogarithmic,
-                updates: options.asWritten ? .mackay : options.updates)
+                solver: solver(options, isLogarithmic: isLogarithmic, prior?.coefficients(features)))
         else {
             throw InvalidInput(
                 source: name, field: "step time", value: "\(design.targets.first ?? .nan)",
@@ -159,7 +169,17 @@ public struct StepTimeTrainer: Sendable {
         }
         return Solution(
             design: design, features: features, fit: fit, isLogarithmic: isLogarithmic, relative: relative,
+            isSparse: prior == nil && (options.sparse || !options.nonnegative || isLogarithmic),
             excluded: excluded.keys.sorted().map { DroppedFeature(feature: $0, reason: excluded[$0] ?? "") })
+    }
+
+    private func solver(_ options: TrainingOptions, isLogarithmic: Bool, _ prior: CoefficientPrior?)
+        -> IterativeFit.Solver
+    {
+        let updates = options.asWritten ? .mackay : options.updates
+        guard options.nonnegative, !isLogarithmic else { return .sparse(updates) }
+        if let prior { return .drawnTo(prior) }
+        return options.sparse ? .nonnegativeSparse(updates) : .nonnegative
     }
 
     /// Candidates that the rows cannot tell from others in a way that carries over to other models: load spread
@@ -217,12 +237,13 @@ public struct StepTimeTrainer: Sendable {
             coefficients.append(
                 Coefficient(
                     feature: names[column], value: estimate.coefficients[column],
-                    std: max(0, estimate.covariance[i, i]).squareRoot(),
+                    // A coefficient that no row shows has none.
+                    std: estimate.covariance[i, i] > 0 ? estimate.covariance[i, i].squareRoot() : nil,
                     effectiveWeight: targetDeviation > 0
                         ? abs(estimate.coefficients[column]) * deviation / targetDeviation : nil))
         }
         var model = StepModel(
-            kind: options.nonnegative ? .linear : .ard, featureSet: options.features.name,
+            kind: solution.isSparse ? .ard : .linear, featureSet: options.features.name,
             link: solution.isLogarithmic ? .log : .identity, coefficients: coefficients,
             noise: NoiseModel(
                 family: solution.fit.degreesOfFreedom != nil

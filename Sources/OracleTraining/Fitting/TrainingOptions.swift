@@ -69,6 +69,8 @@ public struct TrainingOptions: Sendable {
     public var updates = EvidenceUpdates.tippingFaul
     /// Coefficients of at least 0: more work never takes less time.
     public var nonnegative = false
+    /// The evidence prunes candidates; non-negative least squares, which has none, where this is false.
+    public var sparse = true
     /// Relative errors count, not absolute ones (identity link only).
     public var relative = true
     /// Every configuration counts the same, whatever its rows.

@@ -48,6 +48,7 @@ public struct TrainingRun: Sendable {
         var plain = options
         plain.method = .ard
         plain.nonnegative = true
+        plain.sparse = false
         plain.likelihood = .gaussian
         plain.updates = .tippingFaul
         plain.asWritten = false
@@ -173,8 +174,12 @@ public struct TrainingRun: Sendable {
                 : "quantile ensemble, features \(options.features.name)"
         }
         if options.asWritten { return "BSR-ARD as written" }
-        let solver = options.nonnegative ? "non-negative least squares" : "ARD (\(options.updates.rawValue))"
-        var name = "\(solver), \(options.likelihood.rawValue) likelihood"
+        let sparse = options.sparse || !options.nonnegative
+        let solver = sparse ? "ARD (\(options.updates.rawValue))" : "non-negative least squares"
+        let signs =
+            options.nonnegative && options.likelihood != .lognormal && sparse
+            ? ", coefficients of at least 0" : ""
+        var name = "\(solver)\(signs), \(options.likelihood.rawValue) likelihood"
         if options.likelihood == .studentT {
             name +=
                 options.degreesOfFreedom.map { ", \($0) degrees of freedom" }
@@ -183,6 +188,9 @@ public struct TrainingRun: Sendable {
         if options.relative, options.likelihood != .lognormal { name += ", relative errors" }
         name += ", features \(options.features.name)"
         if options.specialisation != .none { name += ", a model per \(options.specialisation.rawValue)" }
+        if options.specialisation != .none, AcceleratorSpecialists.serve(options) {
+            name += ", accelerators drawn towards what all share"
+        }
         return name
     }
 }

@@ -33,7 +33,10 @@ struct KernelHierarchy {
         "expert_layer_launches", "expert_weight_read", "expert_flops", "expert_all_to_all",
     ]
     /// Held at the prior: no kernel sum tells them from other expert features in a way that carries over.
-    static let heldFeatures = ["expert_load_spread", "rank_load_spread", "offloaded_weight_read"]
+    static let heldFeatures = [
+        "expert_concentration", "expert_activation_traffic", "expert_load_spread", "rank_load_spread",
+        "offloaded_weight_read",
+    ]
     /// Not in kernel sums: the engine's own time and copies.
     static let hostFeatures =
         ["constant", "running_requests", "host_link_transfer"] + FeatureSet.physics.engine.map(\.name)

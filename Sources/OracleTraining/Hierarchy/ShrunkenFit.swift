@@ -35,23 +35,10 @@ struct ShrunkenFit {
         var scale = 0.05
         var fitted = [Double](repeating: 0, count: count)
         for _ in 0..<rounds {
-            var gram = SquareMatrix(size: width)
-            var projection = [Double](repeating: 0, count: width)
-            values.withUnsafeBufferPointer { values in
-                for i in 0..<count {
-                    let weight = weights[i] * emphasis[i] / (unit[i] * unit[i])
-                    let target = rows.targets[i] - known[i]
-                    for a in 0..<width {
-                        let scaled = weight * values[i * width + a]
-                        guard scaled != 0 else { continue }
-                        projection[a] += scaled * target
-                        for b in 0...a { gram[a, b] += scaled * values[i * width + b] }
-                    }
-                }
+            for i in 0..<count {
+                emphasis[i] = (weights[i] * emphasis[i]).squareRoot() / unit[i]
             }
-            for a in 0..<width {
-                for b in 0..<a { gram[b, a] = gram[a, b] }
-            }
+            var (gram, projection) = products(values, rows.targets, known, factors: emphasis, width: width)
             for a in 0..<width {
                 let hold = shrinkage * gram[a, a]
                 gram[a, a] += hold
@@ -60,11 +47,14 @@ struct ShrunkenFit {
             solution = NonNegativeLeastSquares.solve(gram: gram, projection: projection)
             // What no row shows stays as it was known.
             for a in 0..<width where gram[a, a] <= 0 { solution[a] = start[a] }
+            values.withUnsafeBufferPointer { values in
+                fitted.withUnsafeMutableBufferPointer {
+                    rowProducts(values, rows: count, columns: width, solution, into: $0)
+                }
+            }
             for i in 0..<count {
-                var sum = known[i]
-                for a in 0..<width { sum += values[i * width + a] * solution[a] }
-                fitted[i] = sum
-                unit[i] = max(sum, 0.25 * rows.targets[i])
+                fitted[i] += known[i]
+                unit[i] = max(fitted[i], 0.25 * rows.targets[i])
             }
             for _ in 0..<6 {
                 var (squares, mass) = (0.0, 0.0)
@@ -84,5 +74,40 @@ struct ShrunkenFit {
         var coefficients = prior
         for (k, column) in free.enumerated() { coefficients[column] = solution[k] }
         return ShrunkenFit(coefficients: coefficients, scale: scale)
+    }
+
+    /// Rows whose products are added at once: a block of 40 columns stays in the L2 cache.
+    private static let blockRows = 512
+
+    /// X'X and X'y of rows multiplied by factors; y is the target less what is known of it.
+    private static func products(
+        _ values: [Double], _ targets: [Double], _ known: [Double], factors: [Double], width: Int
+    ) -> (gram: SquareMatrix, projection: [Double]) {
+        var all = SquareMatrix(size: width + 1)
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: blockRows * (width + 1)) { scratch in
+            values.withUnsafeBufferPointer { values in
+                var start = 0
+                while start < targets.count {
+                    let count = min(blockRows, targets.count - start)
+                    for i in 0..<count {
+                        let row = start + i
+                        for a in 0..<width {
+                            scratch[i * (width + 1) + a] = factors[row] * values[row * width + a]
+                        }
+                        scratch[i * (width + 1) + width] = factors[row] * (targets[row] - known[row])
+                    }
+                    addGram(UnsafeBufferPointer(scratch), rows: count, columns: width + 1, to: &all)
+                    start += count
+                }
+            }
+        }
+        var gram = SquareMatrix(size: width)
+        for a in 0..<width {
+            for b in a..<width {
+                gram[a, b] = all[a, b]
+                gram[b, a] = all[a, b]
+            }
+        }
+        return (gram, (0..<width).map { all[$0, width] })
     }
 }

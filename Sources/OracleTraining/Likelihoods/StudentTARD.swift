@@ -21,7 +21,7 @@ public enum StudentTARD {
     public static func fit(_ rows: DesignRows, degreesOfFreedom: Double?) -> Fit? {
         let fit = IterativeFit.fit(
             rows, weights: [Double](repeating: 1, count: rows.count), likelihood: .studentT,
-            degreesOfFreedom: degreesOfFreedom, relative: false, nonnegative: false, updates: .tippingFaul)
+            degreesOfFreedom: degreesOfFreedom, relative: false, solver: .sparse(.tippingFaul))
         return fit.map {
             Fit(
                 estimate: $0.estimate, scale: $0.scale, degreesOfFreedom: $0.degreesOfFreedom ?? 4,

@@ -63,10 +63,14 @@ public enum NonNegativeLeastSquares {
 
     /// Fits a block with a constant term of at least 0 and reports the uncertainty of the active coefficients, as
     /// of least squares on them alone.
+    ///
+    /// A prior makes it the mode of the posterior under independent normal priors cut off at 0; the uncertainty is the
+    /// posterior's. What neither rows nor prior determine stays as the prior has it.
     /// - Returns: nil when the target is constant or there are no rows.
-    public static func fit(_ block: GramBlock) -> LinearEstimate? {
+    public static func fit(_ block: GramBlock, prior: CoefficientPrior? = nil) -> LinearEstimate? {
         let p = block.columns
         guard block.rows > 1, block.weight > 0, !block.isConstant(p) else { return nil }
+        if let prior { return fit(block, drawnTo: prior) }
         // Sums about the origin, the column of ones last.
         var gram = SquareMatrix(size: p + 1)
         var projection = [Double](repeating: 0, count: p + 1)
@@ -116,6 +120,68 @@ public enum NonNegativeLeastSquares {
             coefficients: Array(solution[0..<p]), intercept: solution[p], kept: kept, covariance: covariance,
             means: kept.map { block.means[$0] }, interceptVariance: variance / Double(block.rows),
             noiseVariance: variance * w / Double(block.rows), logEvidence: nil, reasons: reasons,
+            iterations: 0)
+    }
+
+    private static func fit(_ block: GramBlock, drawnTo prior: CoefficientPrior) -> LinearEstimate {
+        let p = block.columns
+        let w = block.weight
+        var gram = SquareMatrix(size: p + 1)
+        var projection = [Double](repeating: 0, count: p + 1)
+        for i in 0..<p {
+            for j in 0..<p { gram[i, j] = block.product(i, j) + w * block.means[i] * block.means[j] }
+            gram[i, p] = w * block.means[i]
+            gram[p, i] = gram[i, p]
+            projection[i] = block.targetProduct(i) + w * block.means[i] * block.targetMean
+        }
+        gram[p, p] = w
+        projection[p] = w * block.targetMean
+        let total = block.targetSquares + w * block.targetMean * block.targetMean
+        var precision = gram
+        var pull = projection
+        let known = prior.values + [prior.constant]
+        let shrinkage = prior.shrinkage + [prior.constantShrinkage]
+        for j in 0...p {
+            let hold = shrinkage[j] * gram[j, j]
+            precision[j, j] += hold
+            pull[j] += hold * known[j]
+        }
+        var solution = solve(gram: precision, projection: pull)
+        // No row shows these.
+        let unseen = Set((0..<p).filter { gram[$0, $0] <= 0 })
+        for j in unseen { solution[j] = max(0, known[j]) }
+        let squares = total - 2 * dot(solution, projection) + gram.quadratic(solution)
+        let kept = (0..<p).filter { solution[$0] > 0 }
+        let rowsPerWeight = Double(block.rows) / w
+        // Held coefficients are no degrees of freedom lost: each counts by what the rows say of it.
+        let lost = kept.reduce(0) { $0 + 1 / (1 + shrinkage[$1]) }
+        let variance = max(0, squares) * rowsPerWeight / max(1, Double(block.rows) - lost - 1)
+        // Precision of the coefficients with the constant integrated out; the constant's own at their centre.
+        let ofConstant = precision[p, p]
+        let centre = (0..<p).map { precision[$0, p] / ofConstant }
+        let seen = kept.filter { !unseen.contains($0) }
+        var own = SquareMatrix(size: seen.count)
+        for (i, a) in seen.enumerated() {
+            for (j, b) in seen.enumerated() {
+                own[i, j] = rowsPerWeight * (precision[a, b] - precision[a, p] * precision[p, b] / ofConstant)
+            }
+        }
+        let inverse =
+            SymmetricEigen(unitDiagonal(own))?.pseudoInverse(tolerance: 1e-12)
+            ?? SquareMatrix(size: seen.count)
+        var covariance = SquareMatrix(size: kept.count)
+        for (i, a) in seen.enumerated() {
+            for (j, b) in seen.enumerated() {
+                guard let row = kept.firstIndex(of: a), let column = kept.firstIndex(of: b) else { continue }
+                covariance[row, column] = inverse[i, j] * variance / (own[i, i] * own[j, j]).squareRoot()
+            }
+        }
+        let keptSet = Set(kept)
+        return LinearEstimate(
+            coefficients: Array(solution[0..<p]), intercept: solution[p], kept: kept, covariance: covariance,
+            means: kept.map { centre[$0] }, interceptVariance: variance / (ofConstant * rowsPerWeight),
+            noiseVariance: variance / rowsPerWeight, logEvidence: nil,
+            reasons: (0..<p).map { keptSet.contains($0) ? nil : "its best non-negative coefficient is 0" },
             iterations: 0)
     }
 

@@ -48,8 +48,11 @@ public struct DeploymentTransfer: Sendable {
         case .ensemble: options.method = .ensemble
         case .linear, .ard, .roofline: break
         }
-        options.nonnegative = artifact.step.kind == .linear || artifact.step.kind == .roofline
         let scopes = artifact.step.specialised ?? []
+        options.nonnegative = ([artifact.step] + scopes.map(\.model)).allSatisfy { model in
+            model.link == .identity && model.coefficients.allSatisfy { $0.value >= 0 }
+        }
+        options.sparse = artifact.step.kind == .ard
         if scopes.contains(where: { $0.scope.model == nil }) {
             options.specialisation = .accelerator
         } else if !scopes.isEmpty {

@@ -100,6 +100,8 @@ public enum StepExclusion: UInt8, Sendable, CaseIterable {
     case warmUp
     /// The row's time belongs to another step, and its prefill tokens make that matter.
     case misaligned
+    /// The row's time is NaN or infinite.
+    case notFinite
 
     /// What a report says.
     public var name: String {
@@ -114,6 +116,7 @@ public enum StepExclusion: UInt8, Sendable, CaseIterable {
         case .targetLeavesExecutionOut: "recorded time leaves execution out"
         case .warmUp: "engine warm-up"
         case .misaligned: "time belongs to the step before"
+        case .notFinite: "time is not finite"
         }
     }
 }

@@ -154,11 +154,14 @@ public struct StepTableReader: ~Copyable {
         if let stepID = columns.stepID { row.stepID = Int64(try table.integer(stepID)) }
         row.contextSource =
             columns.decodeContext == nil ? .unknown : columns.decodeContextIsEstimated ? .kvUsage : .recorded
-        row.seconds = try table.double(columns.milliseconds) / 1000
+        let isFinite = !table.isNonFinite(columns.milliseconds)
+        row.seconds = isFinite ? try table.double(columns.milliseconds) / 1000 : 0
         row.targetSource = columns.isCycle ? .asynchronousCycle : .recorded
         row.run = try findRun(columns.run)
         if row.state.batchTokens == 0 {
             row.exclusion = .emptyStep
+        } else if !isFinite {
+            row.exclusion = .notFinite
         } else if !(row.seconds > 0) {
             row.exclusion = .suspect
         } else if let suspect = columns.suspect, try table.integer(suspect) != 0 {

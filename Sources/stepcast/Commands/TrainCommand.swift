@@ -63,8 +63,12 @@ struct TrainCommand: ParsableCommand {
     @Option(parsing: .upToNextOption, help: "Candidate features to leave out.")
     var without: [String] = []
 
-    @Flag(help: "Coefficients of at least 0: more work never takes less time.")
-    var nonnegative = false
+    @Flag(
+        inversion: .prefixedNo,
+        help: ArgumentHelp(
+            "Coefficients of at least 0: more work never takes less time.",
+            discussion: "The default for physics features; without it other deployments may be far off."))
+    var nonnegative: Bool?
 
     @Flag(
         help:
@@ -142,7 +146,8 @@ struct TrainCommand: ParsableCommand {
         options.penalty = try penalty(options.method)
         for name in without { _ = try FeatureSet.stepFeature(named: name, in: options.features) }
         options.without = without
-        options.nonnegative = nonnegative
+        options.nonnegative =
+            nonnegative ?? (options.features.name == FeatureSet.physics.name && !asWritten)
         options.relative = !absolute
         options.asWritten = asWritten
         options.degreesOfFreedom = try degreesOfFreedom()

@@ -61,10 +61,16 @@ enum FormComparison {
             let kind = facts.experts > 0 ? "mixture of experts" : "dense"
             groups["\(facts.acceleratorName) \(facts.weightFormat) \(kind)", default: []].append(c)
         }
-        print("median error %, by accelerator and format: " + table.map(\.name).joined(separator: " | "))
+        print(
+            "median error (mean pinball) %, by accelerator and format: "
+                + table.map(\.name).joined(separator: " | "))
         for key in groups.keys.sorted() {
-            let values = table.map { line in percent(middle((groups[key] ?? []).map { line.median[$0] })) }
-            print("\(key) (\((groups[key] ?? []).count)): \(values.joined(separator: " | "))")
+            let own = groups[key] ?? []
+            let values = table.map { line in
+                let mean = own.reduce(0) { $0 + line.pinball[$1] } / Double(own.count)
+                return "\(percent(middle(own.map { line.median[$0] }))) (\(percent(mean)))"
+            }
+            print("\(key) (\(own.count)): \(values.joined(separator: " | "))")
         }
     }
 

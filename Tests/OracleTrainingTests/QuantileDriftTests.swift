@@ -132,6 +132,57 @@ struct ResidualStream {
         #expect(grouped["never seen"] == grouped.pooled)
     }
 
+    @Test func `a group borrows a little from the others, and one too small borrows all`() throws {
+        var stream = RandomStream(seed: 4, purpose: "blocks")
+        func blocks(_ group: String, level: Double, rows: Int) -> [BlockCalibration.Block] {
+            (0..<6).map { b in
+                .init(
+                    group: group, start: Double(b) / 6, end: Double(b + 1) / 6,
+                    scores: (0..<rows).map { _ in level + stream.uniform() })
+            }
+        }
+        let low = blocks("low", level: 0, rows: 100)
+        let high = blocks("high", level: 3, rows: 100)
+        let small = blocks("small", level: 9, rows: 4)
+        let alone = try #require(BlockCalibration(low, coverage: 0.8))
+        #expect(abs(alone.pooled.widening - 0.8) < 0.06)
+        #expect(alone.byGroup["low"] == alone.pooled)
+        let both = try #require(BlockCalibration(low + high + small, coverage: 0.8))
+        let (lower, upper) = (both.byGroup["low"]!.widening, both.byGroup["high"]!.widening)
+        #expect(alone.pooled.widening < lower && lower < upper)
+        #expect(both.pooledGroups == ["small"] && both.byGroup["small"] == nil)
+        // Whatever the order in which they come.
+        #expect(BlockCalibration((low + high + small).reversed(), coverage: 0.8) == both)
+    }
+
+    @Test func `blocks of time that differ raise the level, blocks alike don't`() throws {
+        var stream = RandomStream(seed: 5, purpose: "levels")
+        func blocks(wander: Double) -> [BlockCalibration.Block] {
+            (0..<10).map { b in
+                .init(
+                    group: "g", start: Double(b) / 10, end: Double(b + 1) / 10,
+                    scores: (0..<200).map { _ in wander * Double(b) + stream.uniform() })
+            }
+        }
+        let steady = try #require(BlockCalibration(blocks(wander: 0), coverage: 0.8))
+        let drifting = try #require(BlockCalibration(blocks(wander: 0.2), coverage: 0.8))
+        #expect(steady.level < 0.83)
+        #expect(drifting.level > 0.9)
+        #expect(BlockCalibration([], coverage: 0.8) == nil)
+    }
+
+    @Test(arguments: 1...60) func `every later block is judged by one fit that reaches back far enough`(
+        blocks: Int
+    ) {
+        let origins = LaterBlocks.origins(blocks)
+        #expect(origins == origins.sorted() && Set(origins).count == origins.count)
+        #expect(origins.allSatisfy { $0 >= 1 && $0 < blocks })
+        #expect(origins.isEmpty == (blocks == 1))
+        for (origin, next) in zip(origins, origins.dropFirst() + [blocks]) {
+            #expect(next == origin + 1 || Double(next) <= 1.5 * Double(origin) + 0.5)
+        }
+    }
+
     @Test func `the adaptive form holds its rate through a drift that breaks the static one`() throws {
         var stream = RandomStream(seed: 3, purpose: "adaptive")
         let calibration = (0..<500).map { _ in stream.uniform() }

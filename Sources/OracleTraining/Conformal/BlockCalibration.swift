@@ -3,7 +3,8 @@
 /// Steps of one stretch of time resemble one another, so that the rows of a single calibration block stand for less than they
 /// count: an offset that covers 80 % of them covers less of what follows. Here every stretch counts once, whatever its rows,
 /// and the level of the quantile is raised until offsets taken from earlier blocks cover what was promised on blocks that
-/// start at least a gap later, in the mean over groups (cf. Dunn, Wasserman & Ramdas 2022 on two-layer conformal sets).
+/// start at least a gap later, in the mean over groups (cf. Dunn, Wasserman & Ramdas 2022 on two-layer conformal sets). A group
+/// with rows enough has an offset of its own, to which the others lend a little.
 package struct BlockCalibration: Sendable, Equatable {
     /// Scores of one stretch of time.
     package struct Block: Sendable, Equatable {
@@ -43,6 +44,9 @@ package struct BlockCalibration: Sendable, Equatable {
 
     /// Time between the blocks that offsets come from and the block on which they are judged, as a share of the run.
     package static let gap = 1.0 / 12
+    /// What the blocks of all other groups weigh together beside a group's own, in blocks: a run has few stretches of time, and
+    /// how far they differ is better known from all runs.
+    private static let borrowed = 2.0
     /// No level is higher: beyond it the offset rests on a handful of rows.
     private static let highest = 0.98
 
@@ -61,7 +65,9 @@ package struct BlockCalibration: Sendable, Equatable {
             if rows < GroupedConformal.leastRows {
                 pooledGroups.append(name)
             } else {
-                byGroup[name] = Offset(widening: Self.quantile(own, level), rows: rows)
+                let others = used.filter { $0.group != name }
+                byGroup[name] = Offset(
+                    widening: Table(own, beside: others, weighing: Self.borrowed).quantile(level), rows: rows)
             }
         }
     }
@@ -107,15 +113,20 @@ package struct BlockCalibration: Sendable, Equatable {
         var values: [Double] = []
         var reached: [Double] = []
 
-        init(_ blocks: [Block]) {
+        init(_ blocks: [Block], beside others: [Block] = [], weighing borrowed: Double = 0) {
             var rows: [(score: Double, weight: Double)] = []
             for block in blocks {
                 let weight = 1 / Double(block.scores.count)
                 for score in block.scores { rows.append((score, weight)) }
             }
+            for block in others {
+                let weight = borrowed / Double(others.count * block.scores.count)
+                for score in block.scores { rows.append((score, weight)) }
+            }
             rows.sort { $0.score < $1.score }
             // One more row than there are, as if the next one were the largest.
-            let total = Double(blocks.count) * (1 + 1 / Double(rows.count))
+            let mass = Double(blocks.count) + (others.isEmpty ? 0 : borrowed)
+            let total = mass * (1 + 1 / Double(rows.count))
             var sum = 0.0
             for row in rows {
                 sum += row.weight

@@ -26,7 +26,8 @@ extension EnsembleTrainer {
         }
     }
 
-    /// The models that a plan gives when only some rows are known, one list of quantiles per configuration.
+    /// The models that a plan gives when only some rows are known, one list of quantiles per configuration, fitted as those of
+    /// all rows are.
     func models(_ plan: Plan, rows: [Int], quantiles: [Double]) throws(InvalidInput) -> [[QuantileFit]] {
         let part = try ConfiguredRows(
             features: data.features, rows: data.rows.selecting(rows),
@@ -37,7 +38,7 @@ extension EnsembleTrainer {
         // A configuration that has no rows yet is served by its neighbours.
         var own = plan
         own.labels = present.indices.filter { !part.members[present[$0]].isEmpty }.map { plan.labels[$0] }
-        let model = try trainer.assemble(own, configurations: trainer.present, solver: .separate)
+        let model = try trainer.assemble(own, configurations: trainer.present, solver: .joint)
         return data.facts.map { model.models(for: $0, columns: data.features.count) }
     }
 

@@ -3,8 +3,8 @@ import ServingCore
 
 /// Fits quantile models of step time to a data set: one for all configurations, or specialists.
 ///
-/// Fits to the first quarter, half and three quarters of every run are scored on what follows; from those scores the interval
-/// is calibrated for blocks of time to come, per configuration where it has rows enough. The widening is folded into
+/// Fits to the beginning of every run are scored on what follows (`LaterBlocks`); from those scores the interval is
+/// calibrated for blocks of time to come, per configuration where it has rows enough. The widening is folded into
 /// the coefficients of a fit to all rows, for an interval widened in proportion to its width is still linear.
 public struct QuantileStepTrainer: Sendable {
     /// How.
@@ -138,17 +138,11 @@ public struct QuantileStepTrainer: Sendable {
             tau: options.quantiles[settings.middle], nonNegative: settings.nonNegative)
     }
 
-    /// Shares of a run's time whose fits are scored on the rows that follow.
-    private static let fractions = [0.25, 0.5, 0.75]
-    /// Rows that a fit to be scored is made to, at most.
-    private static let calibrationRows = 6000
-
     /// Conformal offsets from fits to early parts of each run; nil with too few rows.
     func calibration(
         _ data: StepDataSet, _ rows: [Int], _ trainer: EnsembleTrainer, _ plan: EnsembleTrainer.Plan
     ) throws(InvalidInput) -> BlockCalibration? {
         guard options.quantiles.count > 1 else { return nil }
-        let design = trainer.data.rows
         var runs = [[Int]]()
         var place: [Int: Int] = [:]
         for k in rows.indices {
@@ -160,48 +154,10 @@ public struct QuantileStepTrainer: Sendable {
                 runs.append([k])
             }
         }
-        guard rows.count / 4 >= 20 else { return nil }
-        var usable = Self.fractions.filter { $0 * Double(rows.count) >= 4 * Double(design.columns + 1) }
-        if usable.isEmpty { usable = [Self.fractions[2]] }
-        var blocks: [BlockCalibration.Block] = []
-        for (index, fraction) in usable.enumerated() {
-            let next = index + 1 < usable.count ? usable[index + 1] : 1
-            var early: [[Int]] = []
-            var late: [(rows: [Int], start: Double, end: Double)] = []
-            for own in runs {
-                // Blocks of a twelfth of the run; of five rows at least.
-                let count = min(12, max(4, own.count / 5))
-                let cut = Int((Double(count) * fraction).rounded())
-                let end = Int((Double(count) * next).rounded())
-                early.append(Array(own[..<(own.count * cut / count)]))
-                for b in cut..<max(cut, end) {
-                    let part = Array(own[(own.count * b / count)..<(own.count * (b + 1) / count)])
-                    guard !part.isEmpty else { continue }
-                    late.append((part, Double(b) / Double(count), Double(b + 1) / Double(count)))
-                }
-            }
-            let most = max(50, Self.calibrationRows / max(1, early.count))
-            let chosen = EnsembleTrainer.thinned(early, to: most)
-            let outer = [options.quantiles[0], options.quantiles[options.quantiles.count - 1]]
-            let fits = try trainer.models(plan, rows: chosen.sorted(), quantiles: outer)
-            let last = 1
-            for block in late {
-                let first = data.group[rows[block.rows[0]]]
-                var scores: [Double] = []
-                scores.reserveCapacity(block.rows.count)
-                for k in block.rows {
-                    let row = design.row(k)
-                    let values = fits[data.group[rows[k]]].map { $0(row) }.sorted()
-                    let width = max(values[last] - values[0], 1e-9 * abs(values[last]), 1e-300)
-                    let y = design.targets[k]
-                    scores.append(max(values[0] - y, y - values[last]) / width)
-                }
-                blocks.append(
-                    .init(
-                        group: Self.scope(data.groups[first].facts), start: block.start, end: block.end,
-                        scores: scores))
-            }
-        }
+        let blocks = try LaterBlocks(
+            trainer: trainer, plan: plan, options: options, runs: runs,
+            scopes: data.groups.map { Self.scope($0.facts) }
+        ).scored()
         return BlockCalibration(
             blocks, coverage: options.quantiles[options.quantiles.count - 1] - options.quantiles[0])
     }

@@ -9,46 +9,39 @@ extension EngineDriver {
     @inline(never)
     mutating func runSteadySteps(before limit: Ticks, atMost most: Int, _ context: inout RunContext) -> Int {
         let isAsync = flightCount == 1
-        let arrival = inbox.first?.time ?? .max
+        let limitOfScheduling = min(limit, inbox.first?.time ?? .max)
         var state = StepState()
-        // The step in flight, which under synchronous scheduling is that of the same turn.
-        var flight = flights[oldest]
         var count = 0
         // With a step in flight the next update comes at its end, whatever the step scheduled now takes.
-        while count + 2 <= most, nextEvent < min(limit, arrival),
-            !isAsync || max(flight.end, nextEvent) < limit, core.scheduleSteadyStep(&state)
+        while count + 2 <= most, nextEvent < limitOfScheduling,
+            !isAsync || max(flights[oldest].end, nextEvent) < limit, core.scheduleSteadyStep(&state)
         {
-            lastEvent = nextEvent
-            count += 1
-            var finished: StepRecord
-            if isAsync {
-                finished = flight
-                launch(state, at: nextEvent, into: &flight)
-            } else {
-                launch(state, at: nextEvent, into: &flight)
-                guard flight.end < limit else {
-                    phase = .update
-                    nextEvent = flight.end
-                    flightCount = 1
-                    break
-                }
-                finished = flight
-            }
-            let time = max(finished.end, nextEvent)
-            context.finishedStep(&finished)
-            let together = core.updateSteadyStep(finished.state, stamp: time)
-            if together.tokens > 0 { context.collector.delivered(together.tokens, at: time) }
-            context.collector.addInterTokenGaps(
-                time - together.previousStamp, count: together.tokens, at: time)
-            nextEvent = time
+            let time = nextEvent
+            launchSteadyStep(state, at: time)
             lastEvent = time
             count += 1
+            nextEvent = max(flights[oldest].end, time)
+            guard nextEvent < limit else {
+                phase = .update
+                break
+            }
+            finishSteadyStep(at: nextEvent, &context)
+            lastEvent = nextEvent
+            count += 1
         }
-        if count > 0 {
-            flights[oldest] = flight
-            core.endSteadySteps(state)
-        }
+        if count > 0 { core.endSteadySteps(state) }
         return count
+    }
+
+    @inline(__always)
+    private mutating func finishSteadyStep(at time: Ticks, _ context: inout RunContext) {
+        let flight = oldest
+        oldest = 1 - oldest
+        flightCount -= 1
+        context.finishedStep(&flights[flight])
+        let together = core.updateSteadyStep(flights[flight].state, stamp: time)
+        if together.tokens > 0 { context.collector.delivered(together.tokens, at: time) }
+        context.collector.addInterTokenGaps(time - together.previousStamp, count: together.tokens, at: time)
     }
 
     /// Schedules one steady step and processes what was in flight before it as usual.
@@ -60,22 +53,20 @@ extension EngineDriver {
         guard most >= 2, time < limit, nextEvent < inbox.first?.time ?? .max, core.scheduleSteadyStep(&state)
         else { return 0 }
         core.endSteadySteps(state)
-        var flight = StepRecord()
-        launch(state, at: nextEvent, into: &flight)
-        flights[1 - oldest] = flight
-        flightCount = 2
+        launchSteadyStep(state, at: nextEvent)
         lastEvent = time
         update(at: time, &context)
         return 2
     }
 
     @inline(__always)
-    private mutating func launch(_ state: borrowing StepState, at time: Ticks, into flight: inout StepRecord)
-    {
+    private mutating func launchSteadyStep(_ state: borrowing StepState, at time: Ticks) {
+        let i = (oldest + flightCount) & 1
+        flightCount += 1
         let start = max(time, acceleratorFree)
         let seconds = stepSeconds(state)
         let end = start + max(Ticks(seconds: seconds), 1)
-        flight.launch(
+        flights[i].launch(
             state, engine: number, index: stepCount, scheduled: time, start: start, end: end,
             seconds: seconds,
             beganTransfers: false)

@@ -52,7 +52,7 @@ struct EngineDriver {
     var inbox = Deque<Arrival>()
     private var live: [Live] = []
     /// Steps in flight, in turns; a second one only under async scheduling. `oldest` is the one that ends first.
-    var flights = [StepRecord(), StepRecord()]
+    var flights: InlineArray<2, StepRecord> = [StepRecord(), StepRecord()]
     var oldest = 0
     var flightCount = 0
     var acceleratorFree: Ticks = 0

@@ -62,7 +62,7 @@ private func stepCost(requests: Int, isFindable: Bool) throws -> Double {
         load.classes = [kind]
         let stream = RequestStream(load, seed: 1)
         var steps = 0
-        let cost = try leastProcessorSeconds(repeats: 5) {
+        let cost = try leastProcessorSeconds(repeats: 40) {
             var configuration = configuration
             configuration.horizon = Ticks(seconds: 1e7)
             var run = try SimulationRun(configuration, requests: stream)
@@ -73,6 +73,6 @@ private func stepCost(requests: Int, isFindable: Bool) throws -> Double {
     }
     // The difference of a long and a short run leaves out what is done once.
     let short = try seconds(outputTokens: 2_000)
-    let long = try seconds(outputTokens: 62_000)
+    let long = try seconds(outputTokens: 32_000)
     return (long.seconds - short.seconds) / Double(long.steps - short.steps) * 1e9
 }

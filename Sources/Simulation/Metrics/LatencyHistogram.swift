@@ -67,8 +67,9 @@ public struct LatencyHistogram: Sendable {
     private mutating func addToSums(_ scaled: Ticks, _ weight: Int) {
         // Wrapping is right: the variance is computed modulo 2^128 and only has to fit in the end.
         sum &+= Int128(scaled) &* Int128(weight)
-        if scaled < 1 << 31 {
-            sumOfSquares &+= Int128(scaled &* scaled) &* Int128(weight)
+        if scaled < 1 << 32 {
+            let magnitude = UInt64(truncatingIfNeeded: scaled)
+            sumOfSquares &+= Int128(magnitude &* magnitude) &* Int128(weight)
         } else {
             sumOfSquares &+= Int128(scaled) &* Int128(scaled) &* Int128(weight)
         }

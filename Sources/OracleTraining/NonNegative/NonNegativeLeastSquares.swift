@@ -71,18 +71,8 @@ public enum NonNegativeLeastSquares {
         let p = block.columns
         guard block.rows > 1, block.weight > 0, !block.isConstant(p) else { return nil }
         if let prior { return fit(block, drawnTo: prior) }
-        // Sums about the origin, the column of ones last.
-        var gram = SquareMatrix(size: p + 1)
-        var projection = [Double](repeating: 0, count: p + 1)
         let w = block.weight
-        for i in 0..<p {
-            for j in 0..<p { gram[i, j] = block.product(i, j) + w * block.means[i] * block.means[j] }
-            gram[i, p] = w * block.means[i]
-            gram[p, i] = gram[i, p]
-            projection[i] = block.targetProduct(i) + w * block.means[i] * block.targetMean
-        }
-        gram[p, p] = w
-        projection[p] = w * block.targetMean
+        var (gram, projection) = sumsAboutOrigin(block)
         // A column that does not vary competes with the constant term: the constant stands for it.
         for j in 0..<p where block.isConstant(j) {
             for i in 0...p {
@@ -123,7 +113,8 @@ public enum NonNegativeLeastSquares {
             iterations: 0)
     }
 
-    private static func fit(_ block: GramBlock, drawnTo prior: CoefficientPrior) -> LinearEstimate {
+    /// Weighted products of the columns with each other and with the target about the origin, the column of ones last.
+    private static func sumsAboutOrigin(_ block: GramBlock) -> (gram: SquareMatrix, projection: [Double]) {
         let p = block.columns
         let w = block.weight
         var gram = SquareMatrix(size: p + 1)
@@ -136,6 +127,13 @@ public enum NonNegativeLeastSquares {
         }
         gram[p, p] = w
         projection[p] = w * block.targetMean
+        return (gram, projection)
+    }
+
+    private static func fit(_ block: GramBlock, drawnTo prior: CoefficientPrior) -> LinearEstimate {
+        let p = block.columns
+        let w = block.weight
+        let (gram, projection) = sumsAboutOrigin(block)
         let total = block.targetSquares + w * block.targetMean * block.targetMean
         var precision = gram
         var pull = projection

@@ -92,6 +92,8 @@ public struct StepDataSet: Sendable {
             }
             if indices[row.group] < 0 {
                 drop("excluded")
+            } else if groups[indices[row.group]].facts.cannotTake(row.seconds, for: row.state) {
+                drop("under half the time that its matrix products need at the accelerator's peak")
             } else {
                 append(row.state, seconds: row.seconds, group: indices[row.group], run: row.run)
             }

@@ -47,6 +47,13 @@ enum FormComparison {
             let name = specialisation == .none ? "BSR-ARD" : "BSR-ARD per accelerator"
             table.append((name, p, m, EnsembleBenchmark.cpuSeconds() - start))
         }
+        start = EnsembleBenchmark.cpuSeconds()
+        let (alone, aloneMedian) = try sparse(data, trainer, present, count, .none) { facts in
+            "\(facts.acceleratorName) \(facts.weightFormat)"
+        }
+        table.append(
+            ("one fit per accelerator and format", alone, aloneMedian, EnsembleBenchmark.cpuSeconds() - start)
+        )
         print("form | pinball % | median error % | CPU s")
         for line in table {
             let mean = present.map { line.pinball[$0] }.reduce(0, +) / Double(present.count)
@@ -60,6 +67,8 @@ enum FormComparison {
             let facts = data.groups[c].facts
             let kind = facts.experts > 0 ? "mixture of experts" : "dense"
             groups["\(facts.acceleratorName) \(facts.weightFormat) \(kind)", default: []].append(c)
+            groups["all \(kind)", default: []].append(c)
+            groups["all \(facts.acceleratorName)", default: []].append(c)
         }
         print(
             "median error (mean pinball) %, by accelerator and format: "
@@ -74,10 +83,10 @@ enum FormComparison {
         }
     }
 
-    /// Sparse Bayesian regression on the same folds.
+    /// Sparse Bayesian regression on the same folds, of all rows or of those whose deployments share a key.
     private static func sparse(
         _ data: StepDataSet, _ trainer: EnsembleTrainer, _ present: [Int], _ count: Int,
-        _ specialisation: TrainingOptions.Specialisation
+        _ specialisation: TrainingOptions.Specialisation, apart key: (DeploymentFacts) -> String = { _ in "" }
     ) throws -> ([Double], [Double]) {
         var options = TrainingOptions()
         options.nonnegative = true
@@ -85,27 +94,33 @@ enum FormComparison {
         options.specialisation = specialisation
         var pinball = [Double](repeating: .nan, count: data.groups.count)
         var median = pinball
+        let keys = data.groups.map { key($0.facts) }
         for f in 0..<count {
-            let outside = Set(present.indices.filter { $0 % count == f }.map { present[$0] })
-            let inside = (0..<data.count).filter { !outside.contains(data.group[$0]) }
-            let model = try StepTimeTrainer(options).fit(data, rows: inside)
-            let oracle = try StepTimeOracle(
-                artifact: OracleArtifact(name: "sparse", summary: "fold", step: model))
-            for c in outside.sorted() {
-                let compiled = try oracle.compile(for: data.groups[c].facts)
-                var sum = 0.0
-                var errors: [Double] = []
-                for i in trainer.data.members[c] {
-                    let y = data.seconds[i]
-                    let forecast = compiled.forecast(data.states[i])
-                    for tau in [0.1, 0.5, 0.9] {
-                        let q = forecast.quantile(tau)
-                        sum += max(tau * (y - q), (tau - 1) * (y - q)) / y
-                        if tau == 0.5 { errors.append(abs(q / y - 1)) }
+            let outside = present.indices.filter { $0 % count == f }.map { present[$0] }
+            for own in Set(outside.map { keys[$0] }).sorted() {
+                let scored = outside.filter { keys[$0] == own }
+                let known = (0..<data.count).filter { !outside.contains(data.group[$0]) }
+                let alike = known.filter { keys[data.group[$0]] == own }
+                let inside = alike.isEmpty ? known : alike
+                let model = try StepTimeTrainer(options).fit(data, rows: inside)
+                let oracle = try StepTimeOracle(
+                    artifact: OracleArtifact(name: "sparse", summary: "fold", step: model))
+                for c in scored {
+                    let compiled = try oracle.compile(for: data.groups[c].facts)
+                    var sum = 0.0
+                    var errors: [Double] = []
+                    for i in trainer.data.members[c] {
+                        let y = data.seconds[i]
+                        let forecast = compiled.forecast(data.states[i])
+                        for tau in [0.1, 0.5, 0.9] {
+                            let q = forecast.quantile(tau)
+                            sum += max(tau * (y - q), (tau - 1) * (y - q)) / y
+                            if tau == 0.5 { errors.append(abs(q / y - 1)) }
+                        }
                     }
+                    pinball[c] = sum / Double(3 * errors.count)
+                    median[c] = middle(errors)
                 }
-                pinball[c] = sum / Double(3 * errors.count)
-                median[c] = middle(errors)
             }
         }
         return (pinball, median)

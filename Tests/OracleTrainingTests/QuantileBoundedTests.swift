@@ -36,7 +36,7 @@ private func loss(_ fit: QuantileFit, _ x: [Double], _ y: [Double], _ w: [Double
         let columns = 3 + Int(seed)
         let (x, y, weights) = rows(150 * Int(seed), columns: columns, seed: seed)
         let bounded = try BoundedQuantileRegression(x, columns: columns, y: y, weights: weights).fit(
-            tau: tau, bounds: .nonNegative(columns + 1), free: [Bool](repeating: false, count: columns + 1))
+            tau: tau, bounds: .nonNegative(columns + 1))
         #expect(bounded.certified)
         #expect(bounded.intercept >= -1e-9 && bounded.coefficients.allSatisfy { $0 >= -1e-9 })
         let design = try QuantileDesign.make(x, count: y.count, columns: columns)

@@ -58,16 +58,15 @@ package struct BlockCalibration: Sendable, Equatable {
         let names = Set(used.map(\.group)).sorted()
         let groups = names.map { name in used.filter { $0.group == name } }
         level = Self.level(groups, coverage)
-        pooled = Offset(
-            widening: Self.quantile(used, level), rows: used.reduce(0) { $0 + $1.scores.count })
-        for (name, own) in zip(names, groups) {
-            let rows = own.reduce(0) { $0 + $1.scores.count }
-            if rows < GroupedConformal.leastRows {
+        let all = Table(used)
+        pooled = Offset(widening: all.quantile(level), rows: all.values.count)
+        for (name, blocks) in zip(names, groups) {
+            let own = Table(blocks)
+            if own.values.count < GroupedConformal.leastRows {
                 pooledGroups.append(name)
             } else {
-                let others = used.filter { $0.group != name }
                 byGroup[name] = Offset(
-                    widening: Table(own, beside: others, weighing: Self.borrowed).quantile(level), rows: rows)
+                    widening: all.quantile(level, of: own, others: Self.borrowed), rows: own.values.count)
             }
         }
     }
@@ -110,43 +109,62 @@ package struct BlockCalibration: Sendable, Equatable {
 
     /// Scores in order, each weighted so that every block counts the same.
     private struct Table {
-        var values: [Double] = []
-        var reached: [Double] = []
+        private(set) var values: [Double] = []
+        /// Blocks' worth of scores up to each.
+        private var mass: [Double] = []
+        private let blocks: Int
 
-        init(_ blocks: [Block], beside others: [Block] = [], weighing borrowed: Double = 0) {
+        init(_ blocks: [Block]) {
             var rows: [(score: Double, weight: Double)] = []
             for block in blocks {
                 let weight = 1 / Double(block.scores.count)
                 for score in block.scores { rows.append((score, weight)) }
             }
-            for block in others {
-                let weight = borrowed / Double(others.count * block.scores.count)
-                for score in block.scores { rows.append((score, weight)) }
-            }
             rows.sort { $0.score < $1.score }
-            // One more row than there are, as if the next one were the largest.
-            let mass = Double(blocks.count) + (others.isEmpty ? 0 : borrowed)
-            let total = mass * (1 + 1 / Double(rows.count))
             var sum = 0.0
             for row in rows {
                 sum += row.weight
                 values.append(row.score)
-                reached.append(sum / total)
+                mass.append(sum)
             }
+            self.blocks = blocks.count
         }
 
         func quantile(_ level: Double) -> Double {
-            var low = 0
-            var high = values.count - 1
+            // One more row than there are, as if the next one were the largest.
+            let total = Double(blocks) * (1 + 1 / Double(values.count))
+            return first { mass[$0] >= (level - 1e-9) * total }
+        }
+
+        /// The quantile of some of these blocks, to which all others together add as much as `borrowed` blocks.
+        func quantile(_ level: Double, of own: Table, others borrowed: Double) -> Double {
+            guard blocks > own.blocks else { return own.quantile(level) }
+            let total = (Double(own.blocks) + borrowed) * (1 + 1 / Double(values.count))
+            let share = borrowed / Double(blocks - own.blocks)
+            return first { k in
+                let inside = own.massUpTo(values[k])
+                return inside + share * (massUpTo(values[k]) - inside) >= (level - 1e-9) * total
+            }
+        }
+
+        /// Blocks' worth of scores that are at most `score`.
+        private func massUpTo(_ score: Double) -> Double {
+            var (low, high) = (0, values.count)
             while low < high {
                 let middle = (low + high) / 2
-                if reached[middle] < level - 1e-9 { low = middle + 1 } else { high = middle }
+                if values[middle] <= score { low = middle + 1 } else { high = middle }
+            }
+            return low > 0 ? mass[low - 1] : 0
+        }
+
+        /// The least score at which a condition holds that holds from there on; the largest where it never does.
+        private func first(where holds: (Int) -> Bool) -> Double {
+            var (low, high) = (0, values.count - 1)
+            while low < high {
+                let middle = (low + high) / 2
+                if holds(middle) { high = middle } else { low = middle + 1 }
             }
             return values[low]
         }
-    }
-
-    private static func quantile(_ blocks: [Block], _ level: Double) -> Double {
-        Table(blocks).quantile(level)
     }
 }

@@ -105,7 +105,7 @@ extension EnsembleTrainer {
         let others = configurations.filter { !members.contains($0) }
         if plan.share > 0, !others.isEmpty {
             let foreign = Self.thinned(
-                others.map { data.members[$0] }, to: max(1, 40 * (columns + 1) / others.count))
+                others.map { data.members[$0] }, to: max(1, 12 * (columns + 1) / others.count))
             // All of them together weigh `share` of what one member weighs.
             let one = Double(chosen.count) / Double(members.count) * plan.share
             let scale = one / Double(max(1, foreign.count))
@@ -135,9 +135,12 @@ extension EnsembleTrainer {
                 extra > 0 && ($0 == 0 || $0 > columns)
             }
             var fits: [QuantileFit] = []
-            let free = (0...(columns + extra)).map { $0 < start.count && start[$0] > 0 }
+            // Every quantile lies near the one before it.
+            var near = (0...(columns + extra)).map { $0 < start.count ? start[$0] : 0 }
             for tau in options.quantiles {
-                fits.append(try regression.fit(tau: tau, bounds: bounds, free: free))
+                let fit = try regression.fit(tau: tau, bounds: bounds, from: near)
+                near = [fit.intercept] + fit.coefficients
+                fits.append(fit)
             }
             return (fits, fits.allSatisfy(\.certified))
         }

@@ -44,24 +44,36 @@ package struct BoundedQuantileRegression {
     private enum Place { case lower, upper, free }
 
     /// Fits one quantile.
-    /// - Parameter free: coefficients that may turn out off their bounds, for a start.
+    /// - Parameter start: coefficients near the optimum, the constant first, where some are known.
     /// - Throws: `InvalidInput` for numbers that can't be fitted.
-    package func fit(tau: Double, bounds: Bounds, free: [Bool]) throws(InvalidInput) -> QuantileFit {
+    package func fit(tau: Double, bounds: Bounds, from start: [Double]? = nil) throws(InvalidInput)
+        -> QuantileFit
+    {
+        let samples = Self.sampleRows.filter { y.count > 3 * $0 }.map(evenlySpread)
+        let first = samples.first ?? self
+        let begin = BoundedStart(
+            first.x, columns: columns, y: first.y, weights: first.weights, tau: tau, bounds: bounds,
+            near: start ?? bounds.lower.map { $0.isFinite ? $0 : 0 })
+        var near = begin.coefficients
         var places = bounds.lower.indices.map { j -> Place in
-            if bounds.lower[j] >= bounds.upper[j] { return .lower }
-            if !bounds.lower[j].isFinite && !bounds.upper[j].isFinite { return .free }
-            return free[j] ? .free : bounds.lower[j].isFinite ? .lower : .upper
+            let (lower, upper) = (bounds.lower[j], bounds.upper[j])
+            if lower >= upper { return .lower }
+            if begin.isFree[j] || !lower.isFinite && !upper.isFinite { return .free }
+            return lower.isFinite && near[j] < upper ? .lower : .upper
         }
-        var near: [Double]?
-        for size in Self.sampleRows where y.count > 3 * size {
-            let rows = (0..<size).map { $0 * y.count / size }
-            let sample = BoundedQuantileRegression(
-                rows.flatMap { x[$0 * columns..<($0 + 1) * columns] }, columns: columns,
-                y: rows.map { y[$0] }, weights: rows.map { weights[$0] })
+        for sample in samples {
             let fit = try sample.search(tau, bounds, &places, from: near)
             near = [fit.intercept] + fit.coefficients
         }
         return try search(tau, bounds, &places, from: near)
+    }
+
+    /// Some of the rows.
+    private func evenlySpread(_ size: Int) -> BoundedQuantileRegression {
+        let rows = (0..<size).map { $0 * y.count / size }
+        return BoundedQuantileRegression(
+            rows.flatMap { x[$0 * columns..<($0 + 1) * columns] }, columns: columns,
+            y: rows.map { y[$0] }, weights: rows.map { weights[$0] })
     }
 
     /// Exchanges free and bound coefficients until the conditions of the optimum hold.

@@ -46,7 +46,7 @@ enum FiniteSmoothing {
     }
 
     /// Band width that holds a share of the rows.
-    private static func width(_ block: LossRows, share: Double, scratch: inout [Double]) -> Double {
+    static func width(_ block: LossRows, share: Double, scratch: inout [Double]) -> Double {
         var used = 0
         let residual = block.residual
         let above = block.above
@@ -145,7 +145,7 @@ enum FiniteSmoothing {
     }
 
     /// Adds a block's pulls to the gradient and its rows on the rounded part to the band; its smoothed loss.
-    private static func gather(
+    static func gather(
         _ block: LossRows, gamma: Double, gradient: UnsafeMutablePointer<SIMD4<Double>>, band: RowBlock,
         bandWeights: inout [Double], inBand: inout Int
     ) -> Double {
@@ -181,7 +181,7 @@ enum FiniteSmoothing {
 
     /// A block's smoothed loss after a step of `t`: the integral of the clipped residual, without a branch, for the signs
     /// are random.
-    private static func smoothed(_ block: LossRows, gamma: Double, at t: Double) -> Double {
+    static func smoothed(_ block: LossRows, gamma: Double, at t: Double) -> Double {
         let residual = block.residual
         let change = block.slope
         let above = block.above

@@ -10,7 +10,7 @@ package enum NestedQuantiles {
     /// - Parameters:
     ///   - signed: columns from this one on may have either sign, as the constant beside them; their coefficients are the same
     ///     for all quantiles.
-    ///   - start: least-squares coefficients, the constant first, that say which will be off 0.
+    ///   - start: least-squares coefficients, the constant first, that the middle quantile is near to.
     /// - Throws: `InvalidInput` for numbers that can't be fitted.
     package static func fit(
         _ x: [Double], columns: Int, y: [Double], weights: [Double], taus: [Double], signed: Int? = nil,
@@ -20,18 +20,18 @@ package enum NestedQuantiles {
         let count = columns + 1
         func isSigned(_ j: Int) -> Bool { signed.map { j == 0 || j > $0 } ?? false }
         let middle = taus.indices.min { abs(taus[$0] - 0.5) < abs(taus[$1] - 0.5) } ?? 0
-        let free = (0..<count).map { isSigned($0) || ($0 < start.count && start[$0] > 0) }
+        // Entries beyond those of `start` are near 0.
+        let known = (0..<count).map { $0 < start.count ? start[$0] : 0 }
         let centre = try regression.fit(
-            tau: taus[middle], bounds: .nonNegative(count, signed: isSigned), free: free)
+            tau: taus[middle], bounds: .nonNegative(count, signed: isSigned), from: known)
         var fits = [QuantileFit](repeating: centre, count: taus.count)
         func values(_ fit: QuantileFit) -> [Double] { [fit.intercept] + fit.coefficients }
-        func off(_ values: [Double]) -> [Bool] { values.map { $0 > 0 } }
         for k in taus.indices where k > middle {
             let inner = values(fits[k - 1])
             var bounds = BoundedQuantileRegression.Bounds(
                 lower: inner, upper: [Double](repeating: .infinity, count: count))
             for j in 1..<count where isSigned(j) { bounds.upper[j] = inner[j] }
-            fits[k] = try regression.fit(tau: taus[k], bounds: bounds, free: off(inner))
+            fits[k] = try regression.fit(tau: taus[k], bounds: bounds, from: inner)
         }
         for k in taus.indices.reversed() where k < middle {
             let inner = values(fits[k + 1])
@@ -41,7 +41,7 @@ package enum NestedQuantiles {
             for j in bounds.lower.indices where bounds.lower[j] > bounds.upper[j] {
                 bounds.lower[j] = bounds.upper[j]
             }
-            fits[k] = try regression.fit(tau: taus[k], bounds: bounds, free: off(inner))
+            fits[k] = try regression.fit(tau: taus[k], bounds: bounds, from: inner)
         }
         return (fits, fits.allSatisfy(\.certified))
     }

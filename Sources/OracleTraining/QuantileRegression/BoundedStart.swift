@@ -1,0 +1,163 @@
+/// A place near the optimum of a bounded quantile regression: which coefficients stand at a bound, and roughly what the others
+/// are.
+///
+/// Newton's method on the smoothed loss (`FiniteSmoothing`); each step minimises the quadratic model within the bounds by
+/// cyclic coordinate descent, so that coefficients meet and leave their bounds as they should. The exact fit that starts here
+/// checks every condition itself.
+struct BoundedStart {
+    /// Coefficients in natural units, within their bounds, the constant first.
+    private(set) var coefficients: [Double]
+    /// Whether each is off its bounds.
+    private(set) var isFree: [Bool]
+
+    /// Shares of the rows in the rounded part of the loss, from rough to fine, and the steps at each.
+    private static let shares = [0.5, 0.15, 0.05, 0.02]
+    private static let stepsPerShare = 5
+
+    /// Looks at the rows given.
+    /// - Parameters:
+    ///   - x: feature values, row after row, without the constant.
+    ///   - near: where to begin.
+    /// - Complexity: O(rows x coefficients^2) a step.
+    init(
+        _ x: [Double], columns: Int, y: [Double], weights: [Double], tau: Double,
+        bounds: BoundedQuantileRegression.Bounds, near: [Double]
+    ) {
+        let width = columns + 1
+        let n = y.count
+        // Columns of mean square 1, so that one ridge fits all.
+        var scales = [Double](repeating: 1, count: width)
+        for j in 0..<columns {
+            var sum = 0.0
+            for i in 0..<n { sum += weights[i] * x[i * columns + j] * x[i * columns + j] }
+            scales[j + 1] = sum > 0 ? (sum / Double(n)).squareRoot() : 0
+        }
+        let block = LossRows(width: width, offset: 0, capacity: n)
+        let row = RowBlock(width: width, count: 1)
+        for i in 0..<n {
+            let values = row.elements(0)
+            values[0] = 1
+            for j in 0..<columns {
+                values[j + 1] = scales[j + 1] > 0 ? x[i * columns + j] / scales[j + 1] : 0
+            }
+            let w = weights[i]
+            block.append(row[0], y: y[i], above: w * tau, below: w * (1 - tau), source: i)
+        }
+        var lower = (0..<width).map { scales[$0] > 0 ? bounds.lower[$0] * scales[$0] : 0 }
+        var upper = (0..<width).map { scales[$0] > 0 ? bounds.upper[$0] * scales[$0] : 0 }
+        for j in 0..<width where scales[j] == 0 || lower[j] > upper[j] { (lower[j], upper[j]) = (0, 0) }
+        let beta = (0..<width).map { min(max(near[$0] * scales[$0], lower[$0]), upper[$0]) }
+        var descent = Descent(block, beta: beta, lower: lower, upper: upper)
+        var scratch = [Double](repeating: 0, count: n)
+        for share in Self.shares where share * Double(n) > Double(width) / 2 {
+            let gamma = FiniteSmoothing.width(block, share: share, scratch: &scratch)
+            guard gamma > 0, gamma.isFinite else { break }
+            for _ in 0..<Self.stepsPerShare where !descent.step(gamma: gamma) { break }
+        }
+        let found = descent.beta
+        isFree = (0..<width).map { found[$0] > lower[$0] && found[$0] < upper[$0] }
+        coefficients = (0..<width).map { j in
+            scales[j] > 0 ? min(max(found[j] / scales[j], bounds.lower[j]), bounds.upper[j]) : near[j]
+        }
+    }
+
+    /// Newton steps within bounds.
+    private struct Descent {
+        let block: LossRows
+        let lower: [Double]
+        let upper: [Double]
+        private(set) var beta: [Double]
+        /// Coefficients, gradient and direction, padded.
+        private let vector: RowBlock
+        private let band: RowBlock
+        private var bandWeights: [Double]
+
+        init(_ block: LossRows, beta: [Double], lower: [Double], upper: [Double]) {
+            self.block = block
+            self.lower = lower
+            self.upper = upper
+            self.beta = beta
+            let quads = block.rows.quads
+            vector = RowBlock(width: 4 * quads, count: 3)
+            band = RowBlock(width: 4 * quads)
+            band.reserve(block.count)
+            bandWeights = [Double](repeating: 0, count: block.count)
+            for j in beta.indices { vector.elements(0)[j] = beta[j] }
+            RowKernels.residuals(block.rows, block.y, vector[0], into: block.residual)
+        }
+
+        /// One damped step on the loss rounded off over `gamma`; false when there is nothing to gain.
+        mutating func step(gamma: Double) -> Bool {
+            let quads = block.rows.quads
+            let gradient = vector.elements(1)
+            for j in 0..<4 * quads { gradient[j] = 0 }
+            var inBand = 0
+            let value = FiniteSmoothing.gather(
+                block, gamma: gamma, gradient: vector[1], band: band, bandWeights: &bandWeights,
+                inBand: &inBand)
+            guard inBand > 0 else { return false }
+            var padded = [SIMD4<Double>](repeating: .zero, count: 4 * quads * quads)
+            padded.withUnsafeMutableBufferPointer { out in
+                bandWeights.withUnsafeBufferPointer {
+                    RowKernels.accumulateGram(
+                        band.base, count: inBand, quads: quads, weights: $0.baseAddress!,
+                        into: out.baseAddress!)
+                }
+            }
+            let hessian = RowKernels.unpack(padded, width: beta.count, quads: quads)
+            let start = (0..<beta.count).map { gradient[$0] }
+            // A coefficient that no row in the band holds back goes too far: more of a ridge holds it.
+            for ridge in [1e-8, 1e-5, 1e-2] {
+                let direction = boundedMinimum(hessian, start, ridge: ridge)
+                let d = vector.elements(2)
+                var slope = 0.0
+                for j in beta.indices {
+                    d[j] = direction[j]
+                    slope += direction[j] * start[j]
+                }
+                guard slope < -1e-9 * abs(value) else { return false }
+                var row = UnsafePointer(block.rows.base)
+                for i in 0..<block.count {
+                    block.slope[i] = RowKernels.dot(row, vector[2], quads)
+                    row += quads
+                }
+                for t in [1, 0.4, 0.16] {
+                    guard
+                        FiniteSmoothing.smoothed(block, gamma: gamma, at: t) <= value + 1e-4 * t * slope
+                    else { continue }
+                    for j in beta.indices {
+                        beta[j] = min(max(beta[j] + t * direction[j], lower[j]), upper[j])
+                    }
+                    for i in 0..<block.count { block.residual[i] -= t * block.slope[i] }
+                    return true
+                }
+            }
+            return false
+        }
+
+        /// Where the quadratic model is least within the bounds, from where the coefficients are.
+        private func boundedMinimum(_ hessian: [Double], _ gradient: [Double], ridge: Double) -> [Double] {
+            let p = beta.count
+            var d = [Double](repeating: 0, count: p)
+            var g = gradient
+            let largest = (0..<p).reduce(0.0) { max($0, hessian[$1 * p + $1]) }
+            var greatest = 0.0
+            for _ in 0..<200 {
+                var gain = 0.0
+                for j in 0..<p where lower[j] < upper[j] {
+                    let curvature = hessian[j * p + j] + ridge * largest
+                    guard curvature > 0 else { continue }
+                    let value = min(max(d[j] - g[j] / curvature, lower[j] - beta[j]), upper[j] - beta[j])
+                    let change = value - d[j]
+                    if change == 0 { continue }
+                    d[j] = value
+                    gain = max(gain, change * change * curvature)
+                    for k in 0..<p { g[k] += hessian[j * p + k] * change }
+                }
+                greatest = max(greatest, gain)
+                if gain <= 1e-8 * greatest { break }
+            }
+            return d
+        }
+    }
+}

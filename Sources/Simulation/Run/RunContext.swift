@@ -87,7 +87,7 @@ struct RunContext {
         steps += 1
         if step.end > lastEvent { lastEvent = step.end }
         collector.step(start: step.start, end: step.end, state: step.state)
-        if checksDomain { stepSample.add(step.state) }
+        if checksDomain && stepSample.isNextDue() { stepSample.keep(step.state) }
         if collectsSteps { stepRecords.append(step) }
     }
 

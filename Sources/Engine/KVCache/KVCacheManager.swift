@@ -201,10 +201,14 @@ struct KVCacheManager {
 
     /// Registers the hashes of all blocks that are full within the first `tokens` tokens.
     /// Source: `single_type_kv_cache_manager.py: cache_blocks`.
+    @inline(__always)
     mutating func cacheBlocks(_ blocks: inout RequestBlocks, tokens: Int, knownTokens: Int) {
-        guard enableCaching else { return }
-        let full = Int32(tokens / blockSize)
-        guard full > blocks.hashed else { return }
+        guard enableCaching, tokens >= (Int(blocks.hashed) + 1) * blockSize else { return }
+        cacheFullBlocks(&blocks, Int32(tokens / blockSize), knownTokens: knownTokens)
+    }
+
+    @inline(never)
+    private mutating func cacheFullBlocks(_ blocks: inout RequestBlocks, _ full: Int32, knownTokens: Int) {
         let end = min(full, blocks.findableTokens / Int32(blockSize))
         if blocks.findable < end {
             if blocks.keys.blockCount < end {

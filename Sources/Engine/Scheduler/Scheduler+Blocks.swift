@@ -14,10 +14,13 @@ extension Scheduler {
     }
 
     /// Registers the hashes of a request's blocks that are full within its first `tokens` tokens.
+    @inline(__always)
     mutating func cacheBlocks(_ slot: Int32, tokens: Int, knownTokens: Int) {
+        guard hasOffload else {
+            return kv.cacheBlocks(&requests[Int(slot)].blocks, tokens: tokens, knownTokens: knownTokens)
+        }
         let before = Int(requests[Int(slot)].blocks.findable)
         kv.cacheBlocks(&requests[Int(slot)].blocks, tokens: tokens, knownTokens: knownTokens)
-        guard hasOffload else { return }
         for block in before..<max(before, Int(requests[Int(slot)].blocks.findable)) {
             let place = kv.place(of: block, in: requests[Int(slot)].blocks)
             offload!.blocks.register(entry: place, block: block, of: slot)

@@ -14,8 +14,8 @@ import Testing
             tier = OffloadTier(capacity: capacity, policy: policy)
             let node = index.privateChild(of: PrefixIndex.root, at: 0)
             index.retain(node)
-            var cells = [BlockTableCell](repeating: BlockTableCell(key: -1), count: 256)
-            index.appendKeys(of: node, blocks: 0..<256, expected: 256, to: &cells, at: 0)
+            var (keys, list) = (BlockRunStorage(), BlockRunList())
+            index.appendKeys(of: node, blocks: 0..<256, expected: 256, to: &keys, &list)
         }
 
         mutating func prepare(_ keys: [Int32]) -> Bool {

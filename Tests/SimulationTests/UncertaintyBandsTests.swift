@@ -51,7 +51,7 @@ import Testing
         for index in 0..<steps {
             var state = StepState()
             state.decodeRequests = index
-            sample.add(state)
+            if sample.isNextDue() { sample.keep(state) }
         }
         let places = sample.states.map(\.decodeRequests)
         #expect(places.first == 0 && places.count < 1024 && places.count >= min(512, steps))

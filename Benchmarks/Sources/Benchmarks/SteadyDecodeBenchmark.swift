@@ -33,6 +33,10 @@ let steadyDecodeBenchmark = Benchmark(name: "steady-decode", subject: "cost per 
             unit: "ns", target: 10),
         Measurement(
             subject: "crossing of a block that is registered", value: crossing, unit: "ns", target: 10),
+        Measurement(
+            subject: "a generated block when the next turn asks for it", value: deferredBlockCost(),
+            unit: "ns",
+            target: 10),
     ]
 }
 

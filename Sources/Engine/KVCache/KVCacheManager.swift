@@ -8,17 +8,16 @@ struct RequestBlocks {
     var findableTokens: Int32 = 0
     /// Whether all tokens could be looked up, but no other request has come by so far that might.
     var isDeferring = false
-    /// Range of block-table cells.
-    var cellOffset: Int32 = -1
-    var cellClass: Int32 = 0
-    /// Cells whose key is known.
-    var keyCount: Int32 = 0
+    /// Keys of the leading blocks, as far as they are known.
+    var keys = BlockRunList()
+    /// Entries of the pool that hold the leading hashed blocks, which are `findable`; the others are only counted.
+    var entries = BlockRunList()
     /// Blocks held, vLLM's `req_to_blocks` length.
     var held: Int32 = 0
     /// Held blocks whose content is hashed, vLLM's `num_cached_block`.
     var hashed: Int32 = 0
-    /// The leading hashed blocks that are entries of the pool; the others are only counted.
-    var findable: Int32 = 0
+    /// The leading hashed blocks that are entries of the pool.
+    var findable: Int32 { entries.blockCount }
 }
 
 /// Longest cached prefix of a request.
@@ -44,8 +43,8 @@ struct KVCacheManager {
     var index: PrefixIndex
     /// Slots of requests whose deferred blocks the request opened last may look up.
     private(set) var overtaken: [Int32] = []
-    private var cells: [BlockTableCell] = []
-    private var cellRanges = RangeAllocator()
+    private var keys = BlockRunStorage()
+    private var entries = BlockRunStorage()
 
     init(configuration: SchedulerConfiguration) {
         blockSize = configuration.blockSize
@@ -101,7 +100,7 @@ struct KVCacheManager {
         switch index.deferral(of: blocks.node) {
         case .none: break
         case .request(let slot): overtaken.append(slot)
-        case .run(let entry): pool.spread(entry, of: blocks.node, index: &index)
+        case .run(let entry): pool.register(entry, of: blocks.node, index: &index)
         }
         return isNew
     }
@@ -112,25 +111,27 @@ struct KVCacheManager {
         return overtaken
     }
 
-    /// Lets go of the path and the block table; the blocks must have been freed.
+    /// Lets go of the path; the blocks must have been freed. The lists keep their storage, which the next request in the
+    /// slot uses.
     mutating func close(_ blocks: inout RequestBlocks) {
         guard enableCaching || keysEverything else { return }
         index.release(blocks.node)
-        if blocks.cellOffset >= 0 { cellRanges.free(blocks.cellOffset, sizeClass: Int(blocks.cellClass)) }
-        blocks = RequestBlocks()
+        var empty = RequestBlocks()
+        (empty.keys, empty.entries) = (blocks.keys, blocks.entries)
+        empty.keys.clear()
+        empty.entries.clear()
+        blocks = empty
     }
 
     /// Makes the keys known of all full blocks of the first `tokens` tokens that lie on the current node.
     private mutating func extendKeys(_ blocks: inout RequestBlocks, toTokens tokens: Int, expectedTokens: Int)
     {
         let count = tokens / blockSize
-        let known = Int(blocks.keyCount)
+        let known = Int(blocks.keys.blockCount)
         guard count > known else { return }
-        reserveCells(&blocks, count: max(count, min(expectedTokens / blockSize, 2 * count)))
         index.appendKeys(
-            of: blocks.node, blocks: known..<count, expected: expectedTokens / blockSize - known, to: &cells,
-            at: Int(blocks.cellOffset) + known)
-        blocks.keyCount = Int32(count)
+            of: blocks.node, blocks: known..<count, expected: expectedTokens / blockSize - known,
+            to: &keys, &blocks.keys)
     }
 
     /// Makes the keys known of all full blocks of the first `tokens` tokens.
@@ -138,38 +139,36 @@ struct KVCacheManager {
         extendKeys(&blocks, toTokens: tokens, expectedTokens: tokens)
     }
 
-    /// A block of a request whose key is known.
-    @inline(__always)
-    func cell(_ block: Int, of blocks: borrowing RequestBlocks) -> BlockTableCell {
-        cells[Int(blocks.cellOffset) + block]
+    /// The key of a request's block, which must be known. O(log runs).
+    func key(of block: Int, in blocks: borrowing RequestBlocks) -> Int32 {
+        keys.numbers(from: Int32(block), of: blocks.keys).first
     }
 
-    private mutating func reserveCells(_ blocks: inout RequestBlocks, count: Int) {
-        let sizeClass = RangeAllocator.sizeClass(for: count)
-        guard blocks.cellOffset < 0 || sizeClass > Int(blocks.cellClass) else { return }
-        let offset = cellRanges.allocate(sizeClass: sizeClass)
-        let missing = Int(cellRanges.end) - cells.count
-        if missing > 0 { cells.append(contentsOf: repeatElement(BlockTableCell(key: -1), count: missing)) }
-        if blocks.cellOffset >= 0 {
-            for i in 0..<Int(blocks.keyCount) { cells[Int(offset) + i] = cells[Int(blocks.cellOffset) + i] }
-            cellRanges.free(blocks.cellOffset, sizeClass: Int(blocks.cellClass))
-        }
-        blocks.cellOffset = offset
-        blocks.cellClass = Int32(sizeClass)
+    /// The place in the pool of a request's block, which must be findable. O(log runs).
+    func place(of block: Int, in blocks: borrowing RequestBlocks) -> Int32 {
+        entries.numbers(from: Int32(block), of: blocks.entries).first
+    }
+
+    /// The findable blocks of a request, with the requests that use each. O(blocks).
+    func uses(of blocks: borrowing RequestBlocks) -> [BlockUse] { pool.uses(entries, blocks.entries) }
+
+    /// The blocks that a request would touch for a hit, with the requests that use each. O(blocks).
+    func uses(of hit: PrefixHit, by blocks: borrowing RequestBlocks) -> [BlockUse] {
+        pool.uses(ofHit: hit.blocks, keys, blocks.keys)
     }
 
     // MARK: Lookup and allocation
 
     /// Longest cached prefix of a request of `tokens` tokens; its last token is always computed again.
-    /// Source: `kv_cache_manager.py: get_computed_blocks`. O(blocks that hit).
+    /// Source: `kv_cache_manager.py: get_computed_blocks`. O(runs of blocks that hit).
     mutating func findLongestHit(_ blocks: inout RequestBlocks, tokens: Int) -> PrefixHit {
         guard enableCaching else { return PrefixHit() }
         let limit = min((tokens - 1) / blockSize, Int(blocks.findableTokens) / blockSize)
-        if blocks.keyCount < limit {
+        if blocks.keys.blockCount < limit {
             extendKeys(&blocks, toTokens: limit * blockSize, expectedTokens: tokens)
         }
         guard limit > 0 else { return PrefixHit() }
-        return pool.longestHit(cells, at: Int(blocks.cellOffset), count: limit)
+        return pool.longestHit(keys, blocks.keys, count: limit)
     }
 
     /// Blocks that have to be free for the request to hold `tokens` tokens.
@@ -184,10 +183,9 @@ struct KVCacheManager {
     /// queue. The caller has made sure that they are there.
     mutating func allocate(_ blocks: inout RequestBlocks, hit: PrefixHit, tokens: Int) {
         if hit.blocks > 0 {
-            pool.touch(&cells, at: Int(blocks.cellOffset), count: hit.blocks)
+            pool.touch(keys, blocks.keys, count: hit.blocks, into: &entries, &blocks.entries)
             blocks.held += Int32(hit.blocks)
             blocks.hashed = Int32(hit.blocks)
-            blocks.findable = Int32(hit.blocks)
         }
         let new = ceilDivide(min(tokens, maxModelLen), blockSize) - Int(blocks.held)
         if new > 0 {
@@ -203,19 +201,22 @@ struct KVCacheManager {
 
     /// Registers the hashes of all blocks that are full within the first `tokens` tokens.
     /// Source: `single_type_kv_cache_manager.py: cache_blocks`.
+    @inline(__always)
     mutating func cacheBlocks(_ blocks: inout RequestBlocks, tokens: Int, knownTokens: Int) {
-        guard enableCaching else { return }
-        let full = Int32(tokens / blockSize)
-        guard full > blocks.hashed else { return }
+        guard enableCaching, tokens >= (Int(blocks.hashed) + 1) * blockSize else { return }
+        cacheFullBlocks(&blocks, Int32(tokens / blockSize), knownTokens: knownTokens)
+    }
+
+    @inline(never)
+    private mutating func cacheFullBlocks(_ blocks: inout RequestBlocks, _ full: Int32, knownTokens: Int) {
         let end = min(full, blocks.findableTokens / Int32(blockSize))
         if blocks.findable < end {
-            if blocks.keyCount < end {
+            if blocks.keys.blockCount < end {
                 extendKeys(&blocks, toTokens: Int(end) * blockSize, expectedTokens: knownTokens)
             }
             pool.register(
-                &cells, at: Int(blocks.cellOffset + blocks.findable), count: Int(end - blocks.findable),
+                keys, blocks.keys, from: blocks.findable, to: end, into: &entries, &blocks.entries,
                 index: &index)
-            blocks.findable = end
         }
         blocks.hashed = full
     }
@@ -231,9 +232,10 @@ struct KVCacheManager {
             pool.freePrivate(Int(blocks.hashed - blocks.findable), index: &index)
         }
         if blocks.findable > 0 {
-            pool.release(cells, at: Int(blocks.cellOffset), count: Int(blocks.findable))
+            pool.release(entries, blocks.entries, index: index)
+            blocks.entries.clear()
         }
-        (blocks.held, blocks.hashed, blocks.findable) = (0, 0, 0)
+        (blocks.held, blocks.hashed) = (0, 0)
     }
 
     /// Makes all blocks of a request findable: it is being preempted and will look them up when it resumes, or
@@ -266,21 +268,20 @@ struct KVCacheManager {
     func checkInvariants(requests: some Sequence<RequestBlocks>) {
         pool.checkInvariants()
         var anonymous = 0
-        var uses = [Int32](repeating: 0, count: pool.entryCount)
+        let stated = pool.requestsByPlace()
+        var uses = [Int32](repeating: 0, count: stated.count)
         for blocks in requests {
             precondition(
                 0 <= blocks.findable && blocks.findable <= blocks.hashed && blocks.hashed <= blocks.held,
                 "block table: more findable than hashed, or more hashed than held")
             anonymous += Int(blocks.held - blocks.findable)
-            for i in 0..<Int(blocks.findable) {
-                uses[Int(cells[Int(blocks.cellOffset) + i].block)] += 1
+            for i in 0..<blocks.entries.runCount {
+                let run = entries[blocks.entries, i]
+                for place in run.first..<run.end { uses[Int(place)] += 1 }
             }
         }
-        var used = anonymous
-        for (block, count) in uses.enumerated() where count > 0 {
-            precondition(pool.references(of: Int32(block)) == count, "block: reference count is off")
-            used += 1
-        }
+        precondition(uses == stated, "block: reference count is off")
+        let used = anonymous + uses.count { $0 > 0 }
         precondition(used + pool.freeCount == pool.capacity, "blocks are lost or doubled")
     }
 }

@@ -149,18 +149,17 @@ struct PrefixIndex {
 
     // MARK: Keys
 
-    /// Appends to `cells` the keys of blocks `first..<end` of the path that ends in `node`; all of them must
-    /// have their last token in `node`.
+    /// Appends to a list the keys of blocks `first..<end` of the path that ends in `node`; all of them must have their
+    /// last token in `node`. O(extents).
     mutating func appendKeys(
-        of node: Int32, blocks range: Range<Int>, expected: Int, to cells: inout [BlockTableCell],
-        at offset: Int
+        of node: Int32, blocks range: Range<Int>, expected: Int, to keys: inout BlockRunStorage,
+        _ list: inout BlockRunList
     ) {
         var block = Int32(range.lowerBound)
         let end = Int32(range.upperBound)
         guard block < end else { return }
         var extent = nodes[Int(node)].firstExtent
         var last: Int32 = -1
-        var write = offset
         while block < end {
             if extent < 0 {
                 // Doubling keeps a growing output's extents few.
@@ -169,11 +168,11 @@ struct PrefixIndex {
                 extent = addExtent(to: node, after: last, firstBlock: block, count: count)
             }
             let current = extents[Int(extent)]
-            let capacity = Int32(1) << current.sizeClass
-            while block < end && block < current.firstBlock + capacity {
-                cells[write] = BlockTableCell(key: current.base + block - current.firstBlock)
-                write += 1
-                block += 1
+            let endOfExtent = current.firstBlock + Int32(1) << current.sizeClass
+            if block < endOfExtent {
+                let count = min(end, endOfExtent) - block
+                keys.append(current.base + block - current.firstBlock, count: count, to: &list)
+                block += count
             }
             last = extent
             extent = current.next
@@ -204,15 +203,12 @@ struct PrefixIndex {
     /// One past the greatest key.
     var keyEnd: Int { Int(keyRanges.end) }
 
-    /// A key that no node owns.
+    /// A key that no node owns or ever will.
     mutating func allocateKey() -> Int32 {
         let key = keyRanges.allocate(sizeClass: 0)
         coverKeys()
         return key
     }
-
-    /// Takes back a key that no node owns.
-    mutating func freeKey(_ key: Int32) { keyRanges.free(key, sizeClass: 0) }
 
     private mutating func coverKeys() {
         let missing = keyEnd - nodeOfKey.count
@@ -261,12 +257,4 @@ struct PrefixIndex {
         table[hole] = 0
         tableCount -= 1
     }
-}
-
-/// One keyed block of a request: what the block must contain, and the cached block that contains it.
-struct BlockTableCell {
-    /// Key in the prefix index.
-    var key: Int32
-    /// Block of the pool, -1 until registered or hit.
-    var block: Int32 = -1
 }

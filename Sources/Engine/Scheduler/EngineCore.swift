@@ -114,12 +114,11 @@ public struct EngineCore: Sendable {
     }
 
     /// Processes the output of the oldest step in flight, a steady one.
-    public mutating func updateSteadyStep(_ state: borrowing StepState, stamp: Int64)
-        -> Scheduler.CohortOutput
-    {
+    /// - Parameter count: its decoding requests.
+    public mutating func updateSteadyStep(count: Int, stamp: Int64) -> Scheduler.CohortOutput {
         let step = scheduler.cohort.scheduled - Int64(inFlight)
         inFlight -= 1
-        return scheduler.updateSteadyStep(step, count: state.decodeRequests, stamp: stamp)
+        return scheduler.updateSteadyStep(step, count: count, stamp: stamp)
     }
 
     /// Ends a stretch of at least one steady step; of those at most one may be in flight.

@@ -6,23 +6,24 @@ extension Scheduler {
             return kv.allocate(&requests[Int(slot)].blocks, hit: hit, tokens: tokens)
         }
         offload!.blocks.beginAllocation(slot)
-        for block in 0..<hit.blocks {
-            let entry = kv.pool.oldestCopy(of: kv.cell(block, of: requests[Int(slot)].blocks).key)
-            let isFree = kv.pool.references(of: entry) == 0
-            offload!.blocks.touch(entry: entry, isFree: isFree, by: slot)
+        for use in kv.uses(of: hit, by: requests[Int(slot)].blocks) {
+            offload!.blocks.touch(entry: use.place, isFree: use.requests == 0, by: slot)
         }
         kv.allocate(&requests[Int(slot)].blocks, hit: hit, tokens: tokens)
         offload!.blocks.take(upTo: Int(requests[Int(slot)].blocks.held), by: slot)
     }
 
     /// Registers the hashes of a request's blocks that are full within its first `tokens` tokens.
+    @inline(__always)
     mutating func cacheBlocks(_ slot: Int32, tokens: Int, knownTokens: Int) {
+        guard hasOffload else {
+            return kv.cacheBlocks(&requests[Int(slot)].blocks, tokens: tokens, knownTokens: knownTokens)
+        }
         let before = Int(requests[Int(slot)].blocks.findable)
         kv.cacheBlocks(&requests[Int(slot)].blocks, tokens: tokens, knownTokens: knownTokens)
-        guard hasOffload else { return }
         for block in before..<max(before, Int(requests[Int(slot)].blocks.findable)) {
-            let entry = kv.cell(block, of: requests[Int(slot)].blocks).block
-            offload!.blocks.register(entry: entry, block: block, of: slot)
+            let place = kv.place(of: block, in: requests[Int(slot)].blocks)
+            offload!.blocks.register(entry: place, block: block, of: slot)
         }
     }
 
@@ -42,9 +43,8 @@ extension Scheduler {
         } else {
             for i in unhashed { offload!.blocks.freeUnhashed(table[i]) }
         }
-        for i in (0..<Int(blocks.findable)).reversed() {
-            let entry = kv.cell(i, of: blocks).block
-            if kv.pool.references(of: entry) == 1 { offload!.blocks.freeHashed(table[i]) }
+        for (block, use) in zip(table, kv.uses(of: blocks)).reversed() where use.requests == 1 {
+            offload!.blocks.freeHashed(block)
         }
     }
 }

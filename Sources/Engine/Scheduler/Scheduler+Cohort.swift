@@ -120,7 +120,8 @@ extension Scheduler {
         let sequence = requests[Int(slot)].sequence
         var i = individuals.count
         while i > 0 && requests[Int(individuals[i - 1])].sequence > sequence { i -= 1 }
-        individuals.insert(slot, at: i)
+        // Mostly it is the only one, and appending is several times faster.
+        if i == individuals.count { individuals.append(slot) } else { individuals.insert(slot, at: i) }
     }
 
     /// Takes a member out; a token it has in flight is still delivered with those of the cohort.

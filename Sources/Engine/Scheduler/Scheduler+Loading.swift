@@ -86,7 +86,7 @@ extension Scheduler {
     /// The key of a chunk: that of its last block.
     func chunkKey(_ slot: Int32, _ chunk: Int) -> Int32 {
         let block = (chunk + 1) * offload!.configuration.blocksPerChunk - 1
-        return kv.cell(block, of: requests[Int(slot)].blocks).key
+        return kv.key(of: block, in: requests[Int(slot)].blocks)
     }
 
     /// Takes blocks for the local hit and for what is to be loaded, if they fit beside what prefills in flight will

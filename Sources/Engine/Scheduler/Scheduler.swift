@@ -156,6 +156,7 @@ public struct Scheduler: Sendable {
         var state = RequestState()
         state.id = id
         state.generation = generation
+        state.blocks = requests[Int(slot)].blocks
         state.phase = .waiting
         state.priority = Int32(clamping: request.priority)
         state.arrivalTime = arrivalTime

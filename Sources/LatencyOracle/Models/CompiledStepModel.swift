@@ -89,11 +89,18 @@ public final class CompiledStepModel: Sendable {
     public func callAsFunction(_ state: borrowing StepState) -> Double {
         let prefill = Double(state.prefillTokens)
         let decode = Double(state.decodeRequests)
-        var seconds =
-            constant + prefillTokens * prefill + prefillRequests * Double(state.prefillRequests)
-            + prefillContextTokens * Double(state.prefillContextTokens)
-            + prefillAttentionPairs * state.prefillAttentionPairs
-            + decodeRequests * decode + decodeContextTokens * Double(state.decodeContextTokens)
+        var seconds = constant
+        // Most steps only decode, and each sum waits for the one before.
+        let counts = state.prefillTokens | state.prefillRequests | state.prefillContextTokens
+        let pairs = state.prefillAttentionPairs
+        if counts != 0 || pairs != 0 {
+            seconds =
+                seconds + prefillTokens * prefill + prefillRequests * Double(state.prefillRequests)
+                + prefillContextTokens * Double(state.prefillContextTokens)
+                + prefillAttentionPairs * pairs
+        }
+        seconds =
+            seconds + decodeRequests * decode + decodeContextTokens * Double(state.decodeContextTokens)
             + runningRequests * Double(state.runningRequests)
         if state.prefillTokens > 0 {
             let beside = Double(min(state.decodeRequests, StepTerm.mostDecodesBesidePrefill))

@@ -9,15 +9,17 @@ struct StepSample: Sendable {
     private var stride = 1
     private var left = 1
 
-    /// Looks at the next step; most are passed by at the cost of a subtraction.
+    /// Counts a step; most are passed by.
+    /// - Returns: whether it is one to keep.
     @inline(__always)
-    mutating func add(_ state: borrowing StepState) {
+    mutating func isNextDue() -> Bool {
         left &-= 1
-        if left == 0 { keep(copy state) }
+        return left == 0
     }
 
+    /// Keeps the step just counted.
     @inline(never)
-    private mutating func keep(_ state: StepState) {
+    mutating func keep(_ state: StepState) {
         states.append(state)
         left = stride
         guard states.count == Self.limit else { return }

@@ -64,15 +64,20 @@ struct Client {
     }
 
     /// A request left the system; its conversation goes on if it has one and the request was answered.
-    mutating func departed(at time: Ticks, session: Int32, answered: Bool) {
+    /// - Returns: whether the next request may be sent earlier for it.
+    mutating func departed(at time: Ticks, session: Int32, answered: Bool) -> Bool {
         if limit != .max { departures.append(max(time, departures.last ?? time)) }
-        guard session >= 0 else { return }
-        guard answered else { return stream.end(session: session) }
+        guard session >= 0 else { return limit != .max }
+        guard answered else {
+            stream.end(session: session)
+            return limit != .max
+        }
         var request = IncomingRequest()
         if stream.followUp(session: session, finishedAt: time, &request) {
             pushFollowUp(FollowUp(order: followUpCount, request: request))
             followUpCount += 1
         }
+        return true
     }
 
     private mutating func pushFollowUp(_ item: FollowUp) {

@@ -39,7 +39,8 @@ extension EngineDriver {
         oldest = 1 - oldest
         flightCount -= 1
         context.finishedStep(&flights[flight])
-        let together = core.updateSteadyStep(flights[flight].state, stamp: time)
+        let together = core.updateSteadyStep(
+            count: flights[flight].state.decodeRequests, stamp: time)
         if together.tokens > 0 { context.collector.delivered(together.tokens, at: time) }
         context.collector.addInterTokenGaps(time - together.previousStamp, count: together.tokens, at: time)
     }

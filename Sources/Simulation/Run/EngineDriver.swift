@@ -31,6 +31,7 @@ struct EngineDriver {
     private struct Live {
         var record = RequestRecord()
         var session: Int32 = -1
+        /// `.none` once it has ended.
         var handle = RequestHandle.none
         /// Tokens that were found in GPU memory before others were loaded; -1 if none were.
         var localTokens: Int32 = -1
@@ -104,7 +105,7 @@ struct EngineDriver {
     }
 
     private mutating func takeIn(until time: Ticks, _ context: inout RunContext) {
-        while let first = inbox.first, first.time <= time {
+        while !inbox.isEmpty, inbox[0].time <= time {
             let arrival = inbox.removeFirst()
             // The order of sending stands for the time: real clocks never tie, and among equal times the priority
             // policy would preempt the oldest request, over and over.
@@ -125,13 +126,14 @@ struct EngineDriver {
 
     /// The client of a request gives up. Does nothing if the request has ended.
     mutating func giveUp(_ handle: RequestHandle, at time: Ticks, _ context: inout RunContext) {
-        guard core.scheduler.isLive(handle) else { return }
         var item = live[Int(handle.slot)]
+        guard item.handle == handle else { return }
         item.record.status = .timedOut
         item.record.finished = time
         item.record.outputTokens = core.scheduler.outputTokens(of: handle)
         item.record.preemptions = core.scheduler.preemptions(of: handle)
         core.scheduler.abort(handle)
+        live[Int(handle.slot)].handle = .none
         inSystem -= 1
         context.ended(item.record, session: item.session)
         if phase == .asleep && core.scheduler.hasRequests {
@@ -142,7 +144,7 @@ struct EngineDriver {
 
     /// Reports every request that has not ended.
     mutating func endAll(_ context: inout RunContext) {
-        for item in live where item.handle != .none && core.scheduler.isLive(item.handle) {
+        for item in live where item.handle != .none {
             var record = item.record
             record.outputTokens = core.scheduler.outputTokens(of: item.handle)
             record.preemptions = core.scheduler.preemptions(of: item.handle)
@@ -338,6 +340,7 @@ struct EngineDriver {
         record.finished = max(
             time + context.postTime(outputTokens: Int(output.outputTokens)), record.firstToken)
         inSystem -= 1
+        live[slot].handle = .none
         context.ended(record, session: live[slot].session)
     }
 }

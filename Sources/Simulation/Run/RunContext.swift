@@ -69,12 +69,12 @@ struct RunContext {
 
     mutating func track(_ handle: RequestHandle, engine: Int, sent: Ticks) {
         guard timeout != .max else { return }
-        changesOfLimit &+= 1
         // Engines take requests in at their own turns, so one may come after another that was sent later.
         let deadline = Deadline(time: sent + timeout, engine: engine, handle: handle)
         var place = deadlines.count
         while place > 0, deadlines[place - 1].time > deadline.time { place -= 1 }
         deadlines.insert(deadline, at: place)
+        if place == 0 { changesOfLimit &+= 1 }
     }
 
     /// When the next client may give up, `.max` when none will.
@@ -87,16 +87,17 @@ struct RunContext {
         steps += 1
         if step.end > lastEvent { lastEvent = step.end }
         collector.step(start: step.start, end: step.end, state: step.state)
-        if checksDomain { stepSample.add(step.state) }
+        if checksDomain && stepSample.isNextDue() { stepSample.keep(step.state) }
         if collectsSteps { stepRecords.append(step) }
     }
 
     mutating func ended(_ record: RequestRecord, session: Int32) {
         if record.finished > lastEvent { lastEvent = record.finished }
-        changesOfLimit &+= 1
         preemptions += record.preemptions
         collector.finished(record)
         if collectsRecords { records.append(record) }
-        client.departed(at: record.finished, session: session, answered: record.status == .completed)
+        let mayMoveSending = client.departed(
+            at: record.finished, session: session, answered: record.status == .completed)
+        if mayMoveSending { changesOfLimit &+= 1 }
     }
 }

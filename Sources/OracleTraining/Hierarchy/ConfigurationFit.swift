@@ -41,7 +41,9 @@ struct ConfigurationFit {
         weights += matching.map { _ in share / Double(matching.count) }
         let held = Set(KernelHierarchy.heldFeatures + ["host_link_transfer", QueueCost.feature])
         let free = features.indices.filter { !held.contains(features[$0].name) }
+        let engines = features.indices.filter { KernelHierarchy.engineFeatures.contains(features[$0].name) }
         let design = trainer.designRows(rows, rows: Array(0..<rows.count), features: features)
+            .clearing(columns: engines, rows: measured..<rows.count)
         let fit = ShrunkenFit.fit(
             design, weights: weights, free: free,
             prior: host.adding(to: kernels.coefficients(configuration.facts)), shrinkage: Self.shrinkage)

@@ -14,6 +14,8 @@ struct PrefillBefore: Equatable, Sendable {
     var share: Double
     /// Tokens of one of them: the median.
     var tokens: Int
+    /// Whether the row has prefill of its own, which belongs to the step after.
+    var isOwn: Bool
 
     /// Rows to either side that are nearby.
     static let reach = 50
@@ -35,7 +37,8 @@ struct PrefillBefore: Equatable, Sendable {
             let some = near.filter { $0 > 0 }.sorted()
             guard !some.isEmpty else { return nil }
             return PrefillBefore(
-                share: Double(some.count) / Double(near.count), tokens: some[some.count / 2])
+                share: Double(some.count) / Double(near.count), tokens: some[some.count / 2],
+                isOwn: prefillTokens[row] > 0)
         }
     }
 }

@@ -64,7 +64,7 @@ import Testing
     }
 
     @Test
-    func `a queue and decodes beside prefill count up to a limit, a queue under tensor parallelism alone`()
+    func `a queue and decodes beside prefill count up to a limit, long prefill beyond one`()
         throws
     {
         func value(_ name: String, _ state: StepState, _ facts: DeploymentFacts) throws -> Double {
@@ -88,6 +88,13 @@ import Testing
         #expect(one > 0)
         for _ in 0..<100 { state.addDecode(contextTokens: 50) }
         #expect(abs(try value("prefill_beside_decodes", state, facts) / one - 16) < 1e-12)
+
+        #expect(try value("sustained_prefill", state, facts) == 0)
+        state.addPrefill(newTokens: 1024 - 100 + 1, computedTokens: 0)
+        let token = try value("sustained_prefill", state, facts)
+        #expect(token > 0)
+        state.addPrefill(newTokens: 999, computedTokens: 0)
+        #expect(abs(try value("sustained_prefill", state, facts) / token - 1000) < 1e-9)
     }
 
     @Test func `a fact that nobody stated switches its feature off instead of dividing by zero`() {

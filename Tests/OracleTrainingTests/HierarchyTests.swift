@@ -92,6 +92,27 @@ import Testing
         #expect(try without == StepTimeTrainer(plain).fit(uneven, rows: others))
     }
 
+    @Test func `what kernel times do not hold is learned from measured steps alone`() throws {
+        var stream = RandomStream(seed: 8, purpose: "engine")
+        // Kernels as the roofline says; an engine that takes 2 ms longer, and a tenth of the prefill beside each decode.
+        let kernels = try steps(["a": 1, "bb": 1, "ccc": 1], &stream)
+        let beside = try FeatureSet.stepFeature(named: "prefill_beside_decodes", in: .physics)
+        let measured = try steps(["a": 1], &stream)
+        let facts = measured.groups[0].facts
+        let evaluator = StepFeatureEvaluator(features: [beside], facts: facts)
+        var options = TrainingOptions()
+        options.method = .hierarchical
+        options.specialisation = .configuration
+        options.discrepancy = false
+        options.evidence.measured = measured.mapSeconds { row, seconds in
+            seconds + 0.002 + 0.1 * evaluator.values(of: measured.states[row])[0]
+        }
+        let model = try StepTimeTrainer(options).fit(kernels, rows: Array(0..<kernels.count))
+        let own = try #require(model.specialised?.last { $0.scope.model == "a" }?.model)
+        let learned = try #require(own.coefficients.first { $0.feature == beside.name }?.value)
+        #expect(abs(learned / 0.1 - 1) < 0.1)
+    }
+
     @Test func `the API server's time divides into a fixed part and one per request`() throws {
         var stream = RandomStream(seed: 7, purpose: "server")
         let runs = (0..<3).map { run in

@@ -19,6 +19,12 @@ enum PhysicsStepFeatures {
         ) {
             [.prefillBesideDecodes: ratio($0.denseMatrixFlopsPerTokenPerRank, $0.peakFlops)]
         },
+        StepFeature(
+            "sustained_prefill", unit: "s",
+            "matrix FLOPs of prefill tokens beyond 1,024 / peak: what a GPU at work for longer than a burst loses"
+        ) {
+            [.sustainedPrefillTokens: ratio($0.denseMatrixFlopsPerTokenPerRank, $0.peakFlops)]
+        },
     ]
 
     private static let host: [StepFeature] = [

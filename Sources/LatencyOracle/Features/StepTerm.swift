@@ -51,6 +51,8 @@ public enum StepTerm: Int, CaseIterable, Sendable {
     case queuedRequests
     /// Prefill tokens times the decode requests beside them, at most `mostDecodesBesidePrefill`.
     case prefillBesideDecodes
+    /// Prefill tokens beyond `burstTokens`.
+    case sustainedPrefillTokens
 
     /// Batch tokens rounded up to a captured CUDA graph.
     case paddedTokens
@@ -75,4 +77,7 @@ public enum StepTerm: Int, CaseIterable, Sendable {
     public static let mostQueuedRequests = 256
     /// Decode requests beyond these slow prefill no further: about as many as were measured beside prefill.
     public static let mostDecodesBesidePrefill = 16
+    /// Prefill tokens beyond these are computed at the rate of a GPU that has been at work for a while: about as many as the
+    /// steps measured on real engines prefill at once.
+    public static let burstTokens = 1024
 }

@@ -45,6 +45,8 @@ public struct StepTermEvaluator: Sendable {
             min(state.waitingRequests, StepTerm.mostQueuedRequests))
         terms[StepTerm.prefillBesideDecodes.rawValue] =
             prefill * Double(min(state.decodeRequests, StepTerm.mostDecodesBesidePrefill))
+        terms[StepTerm.sustainedPrefillTokens.rawValue] = Double(
+            max(0, state.prefillTokens - StepTerm.burstTokens))
         let (tokens, overflow) = state.prefillTokens.addingReportingOverflow(state.decodeRequests)
         let values = functions.values(overflow ? .max : tokens)
         terms[StepTerm.paddedTokens.rawValue] = values.0

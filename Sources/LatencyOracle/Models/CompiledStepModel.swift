@@ -18,6 +18,7 @@ public final class CompiledStepModel: Sendable {
     @usableFromInline let runningRequests: Double
     @usableFromInline let hasPrefill: Double
     @usableFromInline let prefillBesideDecodes: Double
+    @usableFromInline let sustainedPrefillTokens: Double
     @usableFromInline let queuedRequests: Double
     /// Whether any of the coefficients below is not 0.
     @usableFromInline let hasRareTerms: Bool
@@ -54,6 +55,7 @@ public final class CompiledStepModel: Sendable {
         runningRequests = form[.runningRequests]
         hasPrefill = form[.hasPrefill]
         prefillBesideDecodes = form[.prefillBesideDecodes]
+        sustainedPrefillTokens = form[.sustainedPrefillTokens]
         queuedRequests = form[.queuedRequests]
         waitingRequests = form[.waitingRequests]
         windowedPrefillPairs = form[.windowedPrefillPairs]
@@ -105,6 +107,9 @@ public final class CompiledStepModel: Sendable {
         if state.prefillTokens > 0 {
             let beside = Double(min(state.decodeRequests, StepTerm.mostDecodesBesidePrefill))
             seconds += hasPrefill + prefillBesideDecodes * prefill * beside
+            if state.prefillTokens > StepTerm.burstTokens {
+                seconds += sustainedPrefillTokens * Double(state.prefillTokens - StepTerm.burstTokens)
+            }
         }
         if state.waitingRequests > 0 {
             seconds += queuedRequests * Double(min(state.waitingRequests, StepTerm.mostQueuedRequests))

@@ -27,6 +27,8 @@ public struct StepDataSet: Sendable {
     public private(set) var group: [Int] = []
     /// Uninterrupted run that every row belongs to; rows of a run are in order of time.
     public private(set) var run: [Int] = []
+    /// What the step that a row's time belongs to is expected to have prefilled, of rows where that is not recorded.
+    private(set) var prefillBefore: [PrefillBefore?] = []
     /// Rows left out, by reason, in order of first occurrence.
     public private(set) var dropped: [(reason: String, rows: Int)] = []
 
@@ -52,6 +54,7 @@ public struct StepDataSet: Sendable {
         self.seconds.append(seconds)
         self.group.append(group)
         self.run.append(run)
+        prefillBefore.append(nil)
     }
 
     private mutating func drop(_ reason: String) { count(dropped: 1, reason) }
@@ -66,7 +69,8 @@ public struct StepDataSet: Sendable {
     }
 
     /// Reads traces; every row is resolved to its deployment. Deployments whose name, model or accelerator
-    /// contains one of `exclude` are left out.
+    /// contains one of `exclude` are left out. Where the reader hands out excluded rows as well, rows with prefill whose
+    /// time belongs to another step tell how often the others' steps prefilled.
     /// - Throws: `InvalidInput` for unreadable traces, unknown deployments, and when no row is left.
     public init(
         reading reader: consuming StepTraceReader, resolution: DeploymentResolution, exclude: [String] = []
@@ -74,6 +78,7 @@ public struct StepDataSet: Sendable {
         groups = []
         var indices: [Int] = []
         var row = StepRow()
+        var before = PrefillBeforeCollector()
         while try reader.next(&row) {
             while indices.count < reader.groups.count {
                 let next = reader.groups[indices.count]
@@ -92,15 +97,22 @@ public struct StepDataSet: Sendable {
             }
             if indices[row.group] < 0 {
                 drop("excluded")
-            } else if groups[indices[row.group]].facts.cannotTake(row.seconds, for: row.state) {
-                drop("under half the time that its matrix products need at the accelerator's peak")
-            } else {
+            } else if row.isUsable || row.exclusion == .misaligned {
+                let index = count
+                let tokens = PrefillBeforeCollector.takeOut(of: &row)
+                guard !groups[indices[row.group]].facts.cannotTake(row.seconds, for: row.state) else {
+                    drop("under half the time that its matrix products need at the accelerator's peak")
+                    continue
+                }
                 append(row.state, seconds: row.seconds, group: indices[row.group], run: row.run)
+                if let tokens, count > index { before.add(tokens, run: row.run, index: index) }
             }
         }
+        before.finishRun()
+        for (index, prefill) in before.found { prefillBefore[index] = prefill }
         for exclusion in StepExclusion.allCases {
             let rows = reader.report.excluded[Int(exclusion.rawValue)]
-            count(dropped: rows, exclusion.name)
+            if exclusion != .misaligned || before.found.isEmpty { count(dropped: rows, exclusion.name) }
         }
         nameGroups()
         guard count > 0 else {
@@ -161,6 +173,7 @@ public struct StepDataSet: Sendable {
             result.seconds.append(seconds[i])
             result.group.append(group[i])
             result.run.append(run[i])
+            result.prefillBefore.append(prefillBefore[i])
         }
         return result
     }
@@ -182,6 +195,7 @@ public struct StepDataSet: Sendable {
         seconds += other.seconds
         group += other.group.map { map[$0] }
         run += other.run.map { $0 + runOffset }
+        prefillBefore += other.prefillBefore
         for (reason, rows) in other.dropped { count(dropped: rows, reason) }
     }
 

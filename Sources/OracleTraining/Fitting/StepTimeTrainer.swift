@@ -211,7 +211,15 @@ public struct StepTimeTrainer: Sendable {
             for (i, row) in rows.enumerated() {
                 let slot = UnsafeMutableBufferPointer(
                     rebasing: values[i * features.count..<(i + 1) * features.count])
-                evaluators[data.group[row]].evaluate(data.states[row], into: slot)
+                let evaluator = evaluators[data.group[row]]
+                evaluator.evaluate(data.states[row], into: slot)
+                guard let before = data.prefillBefore[row] else { continue }
+                withUnsafeTemporaryAllocation(of: Double.self, capacity: features.count) { other in
+                    evaluator.evaluate(before.adding(to: data.states[row]), into: other)
+                    for column in 0..<features.count {
+                        slot[column] += before.share * (other[column] - slot[column])
+                    }
+                }
             }
         }
         return DesignRows(columns: features.count, features: values, targets: rows.map { data.seconds[$0] })

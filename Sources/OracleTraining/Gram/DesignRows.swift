@@ -37,6 +37,15 @@ public struct DesignRows: Sendable {
     /// Feature values of a row.
     public func row(_ index: Int) -> ArraySlice<Double> { features[index * columns..<(index + 1) * columns] }
 
+    /// The same with 0 in some columns of some rows.
+    func clearing(columns cleared: [Int], rows: Range<Int>) -> DesignRows {
+        var result = self
+        for row in rows {
+            for column in cleared { result.features[row * columns + column] = 0 }
+        }
+        return result
+    }
+
     /// The rows of the indices given, in that order.
     public func selecting(_ indices: some Collection<Int>) -> DesignRows {
         var result = DesignRows(columns: columns, capacity: indices.count)

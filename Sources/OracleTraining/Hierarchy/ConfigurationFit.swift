@@ -19,7 +19,7 @@ struct ConfigurationFit {
     let coefficients: [Double]
     /// Rows learned from, measured ones first.
     let rows: StepDataSet
-    /// Relative errors of measured steps around the fit, their median taken off.
+    /// Relative errors of measured steps without prefill of their own around the fit, their median taken off.
     let residuals: [Double]
     /// How far single runs lie from the fit.
     let discrepancy: Discrepancy
@@ -41,7 +41,9 @@ struct ConfigurationFit {
         weights += matching.map { _ in share / Double(matching.count) }
         let held = Set(KernelHierarchy.heldFeatures + ["host_link_transfer", QueueCost.feature])
         let free = features.indices.filter { !held.contains(features[$0].name) }
+        let engines = features.indices.filter { KernelHierarchy.engineFeatures.contains(features[$0].name) }
         let design = trainer.designRows(rows, rows: Array(0..<rows.count), features: features)
+            .clearing(columns: engines, rows: measured..<rows.count)
         let fit = ShrunkenFit.fit(
             design, weights: weights, free: free,
             prior: host.adding(to: kernels.coefficients(configuration.facts)), shrinkage: Self.shrinkage)
@@ -50,8 +52,10 @@ struct ConfigurationFit {
             let fitted = zip(design.row(i), fit.coefficients).reduce(0) { $0 + $1.0 * $1.1 }
             return (rows.seconds[i] - fitted) / max(fitted, 0.25 * rows.seconds[i])
         }
-        let centre = median(sorted: errors.sorted())
-        residuals = errors.map { $0 - centre }
+        // Around a row with prefill the steps differ, which is not noise: a simulation knows which of them prefill.
+        let alike = (0..<measured).filter { rows.prefillBefore[$0]?.isOwn != true }.map { errors[$0] }
+        let centre = median(sorted: alike.sorted())
+        residuals = alike.map { $0 - centre }
         // A run's own shift; blocks of time stand for runs where there is one alone.
         var parts: [[Double]] = []
         let runs = Set(rows.run[..<measured]).sorted()

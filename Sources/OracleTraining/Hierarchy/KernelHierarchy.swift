@@ -37,9 +37,13 @@ struct KernelHierarchy {
         "expert_concentration", "expert_activation_traffic", "expert_load_spread", "rank_load_spread",
         "offloaded_weight_read",
     ]
-    /// Not in kernel sums: the engine's own time and copies.
-    static let hostFeatures =
-        ["constant", "running_requests", "host_link_transfer"] + FeatureSet.physics.engine.map(\.name)
+    /// Not in kernel sums: the engine's own time and copies, and what requests cost one another.
+    static let engineFeatures = [
+        "constant", "running_requests", "host_link_transfer", QueueCost.feature, "prefill_beside_decodes",
+    ]
+    /// Not learned from kernel sums alone: they were measured one after the other on a GPU at work throughout, which shows
+    /// beside the bursts of an engine only.
+    static let hostFeatures = engineFeatures + ["sustained_prefill"]
 
     /// Names of all features, the columns of every vector here.
     let features: [StepFeature]

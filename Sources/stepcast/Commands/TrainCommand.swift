@@ -225,7 +225,7 @@ struct TrainCommand: ParsableCommand {
         if !measured.isEmpty {
             options.evidence.measured = try TraceInputOptions.read(
                 measured, shipped, model: input.model, gpu: input.gpu,
-                tensorParallelSize: input.tensorParallelSize
+                tensorParallelSize: input.tensorParallelSize, includeExcluded: true
             ).leavingOut(input.exclude)
         }
         guard let accelerator else { return }

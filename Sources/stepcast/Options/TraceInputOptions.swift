@@ -57,9 +57,10 @@ struct TraceInputOptions: ParsableArguments {
     /// Reads the rows of some paths.
     static func read(
         _ paths: [String], _ shipped: ShippedFiles, model: String? = nil, gpu: String? = nil,
-        tensorParallelSize: Int? = nil, exclude: [String] = []
+        tensorParallelSize: Int? = nil, exclude: [String] = [], includeExcluded: Bool = false
     ) throws -> StepDataSet {
         var options = TraceOptions()
+        options.includeExcluded = includeExcluded
         options.flags.model = model
         options.flags.accelerator = gpu
         options.flags.tensorParallelSize = tensorParallelSize

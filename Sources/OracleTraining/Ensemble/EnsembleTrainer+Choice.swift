@@ -105,7 +105,10 @@ extension EnsembleTrainer {
     package func choose(among configurations: [Int]) throws(InvalidInput) -> Choice {
         guard configurations.count > 1 else { return Choice(form: .pooled, screened: [], scores: []) }
         let rows = max(24, options.rowsForChoice / configurations.count)
-        let thin = try EnsembleTrainer(data.thinned(to: rows), options: options)
+        // One model of many configurations has more rows than the choice between forms needs.
+        var settings = options
+        settings.rowsPerCoefficient = 40
+        let thin = try EnsembleTrainer(data.thinned(to: rows), options: settings)
         let folds = configurations.count <= 10 ? 10 : 5
         let groupings = options.forms.filter { $0 != .embeddingAsFeatures }
         let rough = try thin.compare(groupings, among: configurations, folds: folds, solver: .leastSquares)

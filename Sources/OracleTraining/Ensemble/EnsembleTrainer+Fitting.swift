@@ -98,7 +98,9 @@ extension EnsembleTrainer {
             }
             return (fits, false)
         }
-        var chosen = members.flatMap { data.members[$0] }
+        let extra = plan.embedded ? ConfigurationEmbedding.names.count : 0
+        let most = options.rowsPerCoefficient.map { max(1, $0 * (columns + extra + 1) / members.count) }
+        var chosen = Self.thinned(members.map { data.members[$0] }, to: most ?? .max)
         var weights =
             options.relative
             ? data.weights(chosen, configurations: members) : [Double](repeating: 1, count: chosen.count)
@@ -113,7 +115,6 @@ extension EnsembleTrainer {
             chosen += foreign
             weights += own.map { $0 * scale }
         }
-        let extra = plan.embedded ? 14 : 0
         var x: [Double] = []
         x.reserveCapacity(chosen.count * (columns + extra))
         let vectors = plan.embedded ? data.facts.map { plan.embedding.vector($0) } : []

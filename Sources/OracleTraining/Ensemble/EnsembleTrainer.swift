@@ -32,6 +32,8 @@ package struct EnsembleTrainer {
         package var specialists: Int?
         /// Rows that are enough to choose a form, over all configurations.
         package var rowsForChoice = 3000
+        /// Rows per coefficient that a fit is made to, at most; nil takes all.
+        var rowsPerCoefficient: Int?
         /// Errors count relative to the measurement, and every configuration the same.
         package var relative = true
         /// L1 penalty on natural coefficients, as the design writes it; 0 leaves it out.

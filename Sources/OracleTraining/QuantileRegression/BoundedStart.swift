@@ -63,6 +63,9 @@ struct BoundedStart {
 
     /// Newton steps within bounds.
     private struct Descent {
+        /// Passes over the coefficients for one step at most.
+        private static let mostSweeps = 100
+
         let block: LossRows
         let lower: [Double]
         let upper: [Double]
@@ -141,21 +144,26 @@ struct BoundedStart {
             var d = [Double](repeating: 0, count: p)
             var g = gradient
             let largest = (0..<p).reduce(0.0) { max($0, hessian[$1 * p + $1]) }
-            var greatest = 0.0
-            for _ in 0..<200 {
-                var gain = 0.0
-                for j in 0..<p where lower[j] < upper[j] {
-                    let curvature = hessian[j * p + j] + ridge * largest
-                    guard curvature > 0 else { continue }
-                    let value = min(max(d[j] - g[j] / curvature, lower[j] - beta[j]), upper[j] - beta[j])
-                    let change = value - d[j]
-                    if change == 0 { continue }
-                    d[j] = value
-                    gain = max(gain, change * change * curvature)
-                    for k in 0..<p { g[k] += hessian[j * p + k] * change }
+            let inner = (0..<p).filter { lower[$0] < upper[$0] && hessian[$0 * p + $0] + largest > 0 }
+            hessian.withUnsafeBufferPointer { h in
+                g.withUnsafeMutableBufferPointer { g in
+                    var greatest = 0.0
+                    for _ in 0..<Self.mostSweeps {
+                        var gain = 0.0
+                        for j in inner {
+                            let curvature = h[j * p + j] + ridge * largest
+                            let value = min(
+                                max(d[j] - g[j] / curvature, lower[j] - beta[j]), upper[j] - beta[j])
+                            let change = value - d[j]
+                            if change == 0 { continue }
+                            d[j] = value
+                            gain = max(gain, change * change * curvature)
+                            for k in 0..<p { g[k] += h[j * p + k] * change }
+                        }
+                        greatest = max(greatest, gain)
+                        if gain <= 1e-6 * greatest { break }
+                    }
                 }
-                greatest = max(greatest, gain)
-                if gain <= 1e-8 * greatest { break }
             }
             return d
         }

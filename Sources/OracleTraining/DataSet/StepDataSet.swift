@@ -59,7 +59,8 @@ public struct StepDataSet: Sendable {
 
     private mutating func drop(_ reason: String) { count(dropped: 1, reason) }
 
-    private mutating func count(dropped rows: Int, _ reason: String) {
+    /// Counts rows that were left out.
+    mutating func count(dropped rows: Int, _ reason: String) {
         guard rows > 0 else { return }
         if let index = dropped.firstIndex(where: { $0.reason == reason }) {
             dropped[index].rows += rows
@@ -100,10 +101,6 @@ public struct StepDataSet: Sendable {
             } else if row.isUsable || row.exclusion == .misaligned {
                 let index = count
                 let tokens = PrefillBeforeCollector.takeOut(of: &row)
-                guard !groups[indices[row.group]].facts.cannotTake(row.seconds, for: row.state) else {
-                    drop("under half the time that its matrix products need at the accelerator's peak")
-                    continue
-                }
                 append(row.state, seconds: row.seconds, group: indices[row.group], run: row.run)
                 if let tokens, count > index { before.add(tokens, run: row.run, index: index) }
             }
@@ -114,6 +111,7 @@ public struct StepDataSet: Sendable {
             let rows = reader.report.excluded[Int(exclusion.rawValue)]
             if exclusion != .misaligned || before.found.isEmpty { count(dropped: rows, exclusion.name) }
         }
+        leaveOutImpossibleTimes()
         nameGroups()
         guard count > 0 else {
             let reasons = dropped.map { "\($0.rows) x \($0.reason)" }.joined(separator: ", ")

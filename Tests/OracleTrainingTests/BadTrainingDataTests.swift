@@ -40,31 +40,31 @@ import Testing
         #expect(model.coefficients.allSatisfy { $0.value.isFinite })
     }
 
-    @Test func `NaN and infinite times in a table are counted, dropped and named`() throws {
-        let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .deletingLastPathComponent().deletingLastPathComponent().path
+    /// What a table with these times of one kind of step is read as.
+    private func reading(_ step: String, taking milliseconds: [String]) throws -> StepDataSet {
         var text = "gpu,model,tp,ep,dtype,num_prefill_reqs,prefill_tokens,prefill_context,"
         text += "num_decode_reqs,decode_context_tokens_total,step_ms\n"
-        for time in ["5.5", "nan", "-NaN", "inf", "-Infinity", "6"] {
-            text += "H100,Llama-3.1-8B,1,1,bf16,0,0,0,4,2000,\(time)\n"
-        }
+        for time in milliseconds { text += "H100,Llama-3.1-8B,1,1,bf16,\(step),\(time)\n" }
         let path = FileManager.default.temporaryDirectory
-            .appendingPathComponent("not-finite-\(UUID().uuidString).csv").path
+            .appendingPathComponent("bad-times-\(UUID().uuidString).csv").path
         try Data(text.utf8).write(to: URL(fileURLWithPath: path))
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let data = try StepDataSet(
+        let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent().path
+        return try StepDataSet(
             reading: try StepTraceReader(paths: [path]),
             resolution: DeploymentResolution(ShippedFiles(home: package)))
+    }
+
+    @Test func `NaN and infinite times in a table are counted, dropped and named`() throws {
+        let decode = "0,0,0,4,2000"
+        let data = try reading(decode, taking: ["5.5", "nan", "-NaN", "inf", "-Infinity", "6"])
         #expect(data.count == 2)
         #expect(data.dropped.map(\.rows) == [4])
         #expect(data.dropped.map(\.reason) == ["time is not finite"])
         // A word is a mistake in the file, not a measurement that failed.
-        try Data(text.replacingOccurrences(of: "-NaN", with: "fast").utf8)
-            .write(to: URL(fileURLWithPath: path))
         #expect(throws: InvalidInput.self) {
-            _ = try StepDataSet(
-                reading: try StepTraceReader(paths: [path]),
-                resolution: DeploymentResolution(ShippedFiles(home: package)))
+            _ = try reading(decode, taking: ["5.5", "nan", "fast", "inf", "-Infinity", "6"])
         }
     }
 
@@ -76,19 +76,8 @@ import Testing
     func `single times that no hardware could reach are counted, dropped and named`(
         milliseconds: [String], kept: [Double]
     ) throws {
-        let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .deletingLastPathComponent().deletingLastPathComponent().path
         // 8,192 tokens of an 8B model: 0.13 s at the peak of an H100.
-        var text = "gpu,model,tp,ep,dtype,num_prefill_reqs,prefill_tokens,prefill_context,"
-        text += "num_decode_reqs,decode_context_tokens_total,step_ms\n"
-        for time in milliseconds { text += "H100,Llama-3.1-8B,1,1,bf16,1,8192,0,0,0,\(time)\n" }
-        let path = FileManager.default.temporaryDirectory
-            .appendingPathComponent("too-fast-\(UUID().uuidString).csv").path
-        try Data(text.utf8).write(to: URL(fileURLWithPath: path))
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        let data = try StepDataSet(
-            reading: try StepTraceReader(paths: [path]),
-            resolution: DeploymentResolution(ShippedFiles(home: package)))
+        let data = try reading("1,8192,0,0,0", taking: milliseconds)
         #expect(data.seconds == kept)
         #expect(data.dropped.map(\.rows).reduce(0, +) == milliseconds.count - kept.count)
         #expect(data.dropped.allSatisfy { $0.reason.contains("peak") })

@@ -96,13 +96,16 @@ extension QuantileRegression {
         var simplex = CheckLossSimplex(positions: positions, quads: quads, blocks: blocks, linear: linear)
         var outcome =
             simplex.crash(from: beta) ? simplex.run(maxPivots: 4000 + 40 * positions.count) : .stalled
-        // A direction that no row of the band holds back meets rows outside: those that it would reach first join.
+        // A direction that no row of the band holds back meets rows outside: those that it would reach first join, more each
+        // time, for every time looks at all rows.
         var rescues = 0
-        while outcome == .unbounded, band.count < n, rescues < 200 {
+        func admitMore() -> Bool {
             rescues += 1
-            guard admit(&simplex, block, tau, &sides, count: 2 * positions.count), simplex.refresh() else {
-                break
-            }
+            let count = positions.count << min(rescues, 8)
+            return admit(&simplex, block, tau, &sides, count: count) && simplex.refresh()
+        }
+        while outcome == .unbounded, band.count < n, rescues < 200 {
+            guard admitMore() else { break }
             outcome = simplex.run(maxPivots: 4000)
         }
         if outcome == .stalled, band.count <= 20_000, extra == nil {
@@ -110,13 +113,17 @@ extension QuantileRegression {
             if simplex.crash(from: beta) { outcome = simplex.run(maxPivots: 20_000) }
         }
         var certified = outcome == .optimal
+        var ties: [(row: Int, above: Bool)] = []
         while certified, band.count < n {
             // Do the rows outside stand where they were put?
             for j in 0..<4 * quads { vector.elements(0)[j] = simplex.beta[j] }
             var wrong: [Int] = []
+            ties.removeAll(keepingCapacity: true)
             for i in 0..<n where sides[i] != 2 {
                 let r = y[i] - RowKernels.dot(design.rows[i], vector[0], quads)
                 if r * Double(sides[i]) < 0 { wrong.append(i) }
+                // On the fit, with many others where observations are whole numbers.
+                if abs(r) <= 1e-8 { ties.append((i, sides[i] > 0)) }
             }
             if wrong.isEmpty { break }
             if wrong.count > max(200, band.count) {
@@ -126,9 +133,7 @@ extension QuantileRegression {
             for i in wrong { release(i, simplex: &simplex, block, tau, &sides) }
             var again = simplex.refresh() ? simplex.run(maxPivots: 4000) : .stalled
             while again == .unbounded, rescues < 200 {
-                rescues += 1
-                guard admit(&simplex, block, tau, &sides, count: 2 * positions.count), simplex.refresh()
-                else { break }
+                guard admitMore() else { break }
                 again = simplex.run(maxPivots: 4000)
             }
             guard again == .optimal else {
@@ -136,7 +141,6 @@ extension QuantileRegression {
                 break
             }
         }
-        var ties: [(row: Int, above: Bool)] = []
         for i in 0..<block.count where block.side[i] != 0 && abs(block.residual[i]) <= 1e-8 {
             ties.append((block.source[i], block.side[i] > 0))
         }

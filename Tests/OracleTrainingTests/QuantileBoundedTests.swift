@@ -48,6 +48,23 @@ private func loss(_ fit: QuantileFit, _ x: [Double], _ y: [Double], _ w: [Double
         #expect(a <= b * (1 + 1e-8), "\(a) \(b)")
     }
 
+    @Test(arguments: [(400, 1), (2_000, 2), (5_000, 3), (30_000, 4)] as [(Int, UInt64)], [0.1, 0.5, 0.9])
+    func `a smoothed fit keeps its bounds and loses little against the optimum`(
+        shape: (count: Int, seed: UInt64), tau: Double
+    ) throws {
+        let columns = 12
+        let (x, y, weights) = rows(shape.count, columns: columns, seed: shape.seed)
+        let regression = BoundedQuantileRegression(x, columns: columns, y: y, weights: weights)
+        let bounds = BoundedQuantileRegression.Bounds.nonNegative(columns + 1)
+        let exact = try regression.fit(tau: tau, bounds: bounds)
+        let smoothed = try regression.smoothedFit(tau: tau, bounds: bounds)
+        #expect(smoothed.intercept >= 0 && smoothed.coefficients.allSatisfy { $0 >= 0 })
+        let (a, b) = (
+            loss(smoothed, x, y, weights, columns: columns), loss(exact, x, y, weights, columns: columns)
+        )
+        #expect(a >= b * (1 - 1e-8) && a <= b * 1.005, "\(a) \(b)")
+    }
+
     @Test func `nested quantiles don't cross anywhere where features are positive, and cost little loss`()
         throws
     {

@@ -17,7 +17,7 @@ extension EnsembleTrainer {
         package var form: Form
         /// Least-squares scores of all forms that have one.
         package var screened: [Screening]
-        /// Scores of exact fits of the forms that screening left, best or not.
+        /// Scores of quantiles of the forms that screening left, best or not.
         package var scores: [Score]
     }
 
@@ -100,8 +100,8 @@ extension EnsembleTrainer {
 
     /// The form that does best on configurations left out; the simpler one within half a percent.
     ///
-    /// Least-squares models of thinned rows show which groupings are worth an exact fit: the best two, if the second comes within
-    /// a tenth of the first. They and the one model with the embedding are fitted exactly.
+    /// Least-squares models of thinned rows show which groupings are worth fits of quantiles: the best two, if the second comes within
+    /// a tenth of the first. They and the one model with the embedding are fitted as quantiles.
     package func choose(among configurations: [Int]) throws(InvalidInput) -> Choice {
         guard configurations.count > 1 else { return Choice(form: .pooled, screened: [], scores: []) }
         let rows = max(24, options.rowsForChoice / configurations.count)
@@ -118,7 +118,7 @@ extension EnsembleTrainer {
             screened[$0].form
         }
         let finalists = options.forms.filter { $0 == .embeddingAsFeatures || worth.contains($0) }
-        let scores = try thin.compare(finalists, among: configurations, folds: folds)
+        let scores = try thin.compare(finalists, among: configurations, folds: folds, solver: .smoothed)
         var best = 0
         for k in scores.indices where scores[k].pinball < scores[best].pinball * 0.995 { best = k }
         return Choice(form: scores[best].form, screened: screened, scores: scores)

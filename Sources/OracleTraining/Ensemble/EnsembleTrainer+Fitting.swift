@@ -28,7 +28,9 @@ extension EnsembleTrainer {
 
     /// The models that a plan gives when only some rows are known, one list of quantiles per configuration, fitted as those of
     /// all rows are.
-    func models(_ plan: Plan, rows: [Int], quantiles: [Double]) throws(InvalidInput) -> [[QuantileFit]] {
+    func models(_ plan: Plan, rows: [Int], quantiles: [Double], solver: Solver) throws(InvalidInput)
+        -> [[QuantileFit]]
+    {
         let part = try ConfiguredRows(
             features: data.features, rows: data.rows.selecting(rows),
             configuration: rows.map { data.configuration[$0] }, facts: data.facts, names: data.names)
@@ -38,7 +40,7 @@ extension EnsembleTrainer {
         // A configuration that has no rows yet is served by its neighbours.
         var own = plan
         own.labels = present.indices.filter { !part.members[present[$0]].isEmpty }.map { plan.labels[$0] }
-        let model = try trainer.assemble(own, configurations: trainer.present, solver: .joint)
+        let model = try trainer.assemble(own, configurations: trainer.present, solver: solver)
         return data.facts.map { model.models(for: $0, columns: data.features.count) }
     }
 
@@ -126,10 +128,10 @@ extension EnsembleTrainer {
             // Entries of the embedding have no sign to keep, nor has the constant beside them.
             let start = grams.solve(members, pool: configurations, share: plan.share)
             let y = chosen.map { data.rows.targets[$0] }
-            if solver == .joint {
+            if solver != .separate {
                 return try NestedQuantiles.fit(
                     x, columns: columns + extra, y: y, weights: weights, taus: options.quantiles,
-                    signed: extra > 0 ? columns : nil, start: start)
+                    signed: extra > 0 ? columns : nil, start: start, exact: solver == .joint)
             }
             let regression = BoundedQuantileRegression(x, columns: columns + extra, y: y, weights: weights)
             let bounds = BoundedQuantileRegression.Bounds.nonNegative(columns + extra + 1) {

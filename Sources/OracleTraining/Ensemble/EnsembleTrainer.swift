@@ -95,6 +95,9 @@ package struct EnsembleTrainer {
         case joint
         /// Exact quantiles, each alone.
         case separate
+        /// Quantiles near the optimum that don't cross: enough to compare forms and to score later blocks. Exact ones, each
+        /// alone, where coefficients may be negative or are penalised.
+        case smoothed
         /// Relative least squares from sums of squares, for every quantile the same: enough to see which grouping is worth
         /// the exact fit.
         case leastSquares

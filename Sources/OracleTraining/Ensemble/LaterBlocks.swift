@@ -83,7 +83,7 @@ struct LaterBlocks {
     private func score(_ late: [Stretch], by early: [Int]) throws(InvalidInput) -> [BlockCalibration.Block] {
         let design = trainer.data.rows
         let quantiles = [options.quantiles[0], options.quantiles[options.quantiles.count - 1]]
-        let fits = try trainer.models(plan, rows: early, quantiles: quantiles)
+        let fits = try trainer.models(plan, rows: early, quantiles: quantiles, solver: .smoothed)
         return late.map { stretch in
             let configuration = trainer.data.configuration[stretch.rows[stretch.rows.startIndex]]
             let own = fits[configuration]

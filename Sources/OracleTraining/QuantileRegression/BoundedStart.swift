@@ -10,18 +10,28 @@ struct BoundedStart {
     /// Whether each is off its bounds.
     private(set) var isFree: [Bool]
 
-    /// Shares of the rows in the rounded part of the loss, from rough to fine, and the steps at each.
-    private static let shares = [0.5, 0.15, 0.05, 0.02]
-    private static let stepsPerShare = 5
+    /// Shares of the rows in the rounded part of the loss, from rough to fine, and the steps at each at most.
+    private static let shares = [0.5, 0.1, 0.02]
+    private static let stepsPerShare = 9
+
+    /// Whether so many rows are enough for the finest share: half a row in the band for each coefficient.
+    static func reachesFinest(rows: Int, width: Int) -> Bool {
+        isEnough(shares[shares.count - 1], of: rows, width)
+    }
+
+    private static func isEnough(_ share: Double, of rows: Int, _ width: Int) -> Bool {
+        share * Double(rows) > Double(width) / 2
+    }
 
     /// Looks at the rows given.
     /// - Parameters:
     ///   - x: feature values, row after row, without the constant.
     ///   - near: where to begin.
+    ///   - isRough: whether that may be far from the optimum.
     /// - Complexity: O(rows x coefficients^2) a step.
     init(
         _ x: [Double], columns: Int, y: [Double], weights: [Double], tau: Double,
-        bounds: BoundedQuantileRegression.Bounds, near: [Double]
+        bounds: BoundedQuantileRegression.Bounds, near: [Double], isRough: Bool = true
     ) {
         let width = columns + 1
         let n = y.count
@@ -49,7 +59,7 @@ struct BoundedStart {
         let beta = (0..<width).map { min(max(near[$0] * scales[$0], lower[$0]), upper[$0]) }
         var descent = Descent(block, beta: beta, lower: lower, upper: upper)
         var scratch = [Double](repeating: 0, count: n)
-        for share in Self.shares where share * Double(n) > Double(width) / 2 {
+        for share in Self.shares[(isRough ? 0 : 2)...] where Self.isEnough(share, of: n, width) {
             let gamma = FiniteSmoothing.width(block, share: share, scratch: &scratch)
             guard gamma > 0, gamma.isFinite else { break }
             for _ in 0..<Self.stepsPerShare where !descent.step(gamma: gamma) { break }
@@ -65,6 +75,8 @@ struct BoundedStart {
     private struct Descent {
         /// Passes over the coefficients for one step at most.
         private static let mostSweeps = 100
+        /// Gain that a step must promise, as a share of the loss.
+        private static let leastGain = 1e-4
 
         let block: LossRows
         let lower: [Double]
@@ -91,78 +103,109 @@ struct BoundedStart {
 
         /// One damped step on the loss rounded off over `gamma`; false when there is nothing to gain.
         mutating func step(gamma: Double) -> Bool {
-            let quads = block.rows.quads
             let gradient = vector.elements(1)
-            for j in 0..<4 * quads { gradient[j] = 0 }
+            for j in 0..<4 * block.rows.quads { gradient[j] = 0 }
             var inBand = 0
             let value = FiniteSmoothing.gather(
                 block, gamma: gamma, gradient: vector[1], band: band, bandWeights: &bandWeights,
                 inBand: &inBand)
-            guard inBand > 0 else { return false }
+            if inBand > 0,
+                let gained = move(
+                    hessian(band.base, count: inBand), value: value, gamma: gamma,
+                    tries: [1, 0.4, 0.16, 0.064])
+            {
+                return gained
+            }
+            // Newton's step looks at rows in the band alone and may go far too long. This quadratic lies nowhere below the loss
+            // (Hunter & Lange 2000), so that its minimum is a step down, if a shorter one.
+            for i in 0..<block.count {
+                bandWeights[i] =
+                    (block.above[i] + block.below[i]) / max(gamma, 2 * abs(block.residual[i]))
+            }
+            return move(
+                hessian(block.rows.base, count: block.count), value: value, gamma: gamma, tries: [1, 0.4])
+                ?? false
+        }
+
+        /// Goes to where a quadratic model is least within the bounds, or part of the way: whether that gained anything; nil
+        /// when the loss rises along that way.
+        private mutating func move(_ hessian: [Double], value: Double, gamma: Double, tries: [Double])
+            -> Bool?
+        {
+            let quads = block.rows.quads
+            let gradient = vector.elements(1)
+            let start = (0..<beta.count).map { gradient[$0] }
+            let direction = boundedMinimum(hessian, start)
+            let d = vector.elements(2)
+            var slope = 0.0
+            for j in beta.indices {
+                d[j] = direction[j]
+                slope += direction[j] * start[j]
+            }
+            guard slope < -Self.leastGain * abs(value) else { return false }
+            var row = UnsafePointer(block.rows.base)
+            for i in 0..<block.count {
+                block.slope[i] = RowKernels.dot(row, vector[2], quads)
+                row += quads
+            }
+            for t in tries {
+                guard FiniteSmoothing.smoothed(block, gamma: gamma, at: t) <= value + 1e-4 * t * slope
+                else { continue }
+                for j in beta.indices {
+                    beta[j] = min(max(beta[j] + t * direction[j], lower[j]), upper[j])
+                }
+                for i in 0..<block.count { block.residual[i] -= t * block.slope[i] }
+                return true
+            }
+            return nil
+        }
+
+        private func hessian(_ rows: UnsafePointer<SIMD4<Double>>, count: Int) -> [Double] {
+            let quads = block.rows.quads
             var padded = [SIMD4<Double>](repeating: .zero, count: 4 * quads * quads)
             padded.withUnsafeMutableBufferPointer { out in
                 bandWeights.withUnsafeBufferPointer {
                     RowKernels.accumulateGram(
-                        band.base, count: inBand, quads: quads, weights: $0.baseAddress!,
-                        into: out.baseAddress!)
+                        rows, count: count, quads: quads, weights: $0.baseAddress!, into: out.baseAddress!)
                 }
             }
-            let hessian = RowKernels.unpack(padded, width: beta.count, quads: quads)
-            let start = (0..<beta.count).map { gradient[$0] }
-            // A coefficient that no row in the band holds back goes too far: more of a ridge holds it.
-            for ridge in [1e-8, 1e-5, 1e-2] {
-                let direction = boundedMinimum(hessian, start, ridge: ridge)
-                let d = vector.elements(2)
-                var slope = 0.0
-                for j in beta.indices {
-                    d[j] = direction[j]
-                    slope += direction[j] * start[j]
-                }
-                guard slope < -1e-9 * abs(value) else { return false }
-                var row = UnsafePointer(block.rows.base)
-                for i in 0..<block.count {
-                    block.slope[i] = RowKernels.dot(row, vector[2], quads)
-                    row += quads
-                }
-                for t in [1, 0.4, 0.16] {
-                    guard
-                        FiniteSmoothing.smoothed(block, gamma: gamma, at: t) <= value + 1e-4 * t * slope
-                    else { continue }
-                    for j in beta.indices {
-                        beta[j] = min(max(beta[j] + t * direction[j], lower[j]), upper[j])
-                    }
-                    for i in 0..<block.count { block.residual[i] -= t * block.slope[i] }
-                    return true
-                }
-            }
-            return false
+            return RowKernels.unpack(padded, width: beta.count, quads: quads)
         }
 
         /// Where the quadratic model is least within the bounds, from where the coefficients are.
-        private func boundedMinimum(_ hessian: [Double], _ gradient: [Double], ridge: Double) -> [Double] {
+        private func boundedMinimum(_ hessian: [Double], _ gradient: [Double]) -> [Double] {
             let p = beta.count
+            let quads = block.rows.quads
             var d = [Double](repeating: 0, count: p)
-            var g = gradient
             let largest = (0..<p).reduce(0.0) { max($0, hessian[$1 * p + $1]) }
             let inner = (0..<p).filter { lower[$0] < upper[$0] && hessian[$0 * p + $0] + largest > 0 }
-            hessian.withUnsafeBufferPointer { h in
-                g.withUnsafeMutableBufferPointer { g in
-                    var greatest = 0.0
-                    for _ in 0..<Self.mostSweeps {
-                        var gain = 0.0
-                        for j in inner {
-                            let curvature = h[j * p + j] + ridge * largest
-                            let value = min(
-                                max(d[j] - g[j] / curvature, lower[j] - beta[j]), upper[j] - beta[j])
-                            let change = value - d[j]
-                            if change == 0 { continue }
-                            d[j] = value
-                            gain = max(gain, change * change * curvature)
-                            for k in 0..<p { g[k] += h[j * p + k] * change }
-                        }
-                        greatest = max(greatest, gain)
-                        if gain <= 1e-6 * greatest { break }
+            // Rows padded to whole vectors, the gradient after them.
+            withUnsafeTemporaryAllocation(of: SIMD4<Double>.self, capacity: (p + 1) * quads) { padded in
+                padded.initialize(repeating: .zero)
+                padded.withMemoryRebound(to: Double.self) { out in
+                    for j in 0..<p {
+                        for k in 0..<p { out[4 * quads * j + k] = hessian[j * p + k] }
+                        out[4 * quads * p + j] = gradient[j]
                     }
+                }
+                let h = padded.baseAddress!
+                let g = h + p * quads
+                var greatest = 0.0
+                for _ in 0..<Self.mostSweeps {
+                    var gain = 0.0
+                    for j in inner {
+                        let row = h + j * quads
+                        let curvature = row[j / 4][j % 4] + 1e-8 * largest
+                        let value = min(
+                            max(d[j] - g[j / 4][j % 4] / curvature, lower[j] - beta[j]), upper[j] - beta[j])
+                        let change = value - d[j]
+                        if change == 0 { continue }
+                        d[j] = value
+                        gain = max(gain, change * change * curvature)
+                        for q in 0..<quads { g[q] += row[q] * change }
+                    }
+                    greatest = max(greatest, gain)
+                    if gain <= 1e-6 * greatest { break }
                 }
             }
             return d

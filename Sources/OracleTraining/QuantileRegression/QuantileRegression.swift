@@ -181,7 +181,7 @@ package struct QuantileRegression {
         if n <= Self.directLimit {
             let zero = [Double](repeating: 0, count: 4 * design.rows.quads)
             return solveBand(
-                tau: tau, band: Array(0..<n), from: start ?? zero, share: start == nil ? 1 : 0.2,
+                tau: tau, band: Array(0..<n), from: start ?? zero, share: start == nil ? 1 : 0.05,
                 restraint: restraint)
         }
         // A sample brings the fit near, a few smoothed steps on all rows bring it so near that few rows are in doubt.

@@ -64,8 +64,8 @@ package struct StructureSearch {
             var next: Structure?
             for entry in varying where !best.entries.contains(entry) {
                 let entries = best.entries + [entry]
-                for structure in groupings(entries, most: most) {
-                    if structure.heldOutError < (next ?? best).heldOutError { next = structure }
+                if let found = grouping(entries, most: most, below: (next ?? best).heldOutError) {
+                    next = found
                 }
             }
             guard let next, next.heldOutError < best.heldOutError * 0.99 else { break }
@@ -86,23 +86,26 @@ package struct StructureSearch {
         return best
     }
 
-    /// Held-out error of a grouping.
-    package mutating func score(entries: [Int], labels: [Int]) -> Structure {
+    /// Held-out error of a grouping; infinite when it is not below `limit`.
+    package mutating func score(entries: [Int], labels: [Int], below limit: Double = .infinity) -> Structure {
         var groups = [[Int]](repeating: [], count: (labels.max() ?? 0) + 1)
         for (i, g) in labels.enumerated() { groups[g].append(i) }
+        let count = Double(max(1, chosen.count))
         var total = 0.0
+        var unknown: [[Int]] = []
         for group in groups where !group.isEmpty {
-            if let error = known[group] {
-                total += error
-            } else {
-                let error = heldOut(group)
-                known[group] = error
-                total += error
-            }
+            if let error = known[group] { total += error } else { unknown.append(group) }
+        }
+        for group in unknown {
+            // Errors only add up.
+            if total >= limit * count { break }
+            let error = heldOut(group)
+            known[group] = error
+            total += error
         }
         return Structure(
             entries: entries, labels: labels, share: share,
-            heldOutError: total / Double(max(1, chosen.count)))
+            heldOutError: total < limit * count ? total / count : .infinity)
     }
 
     /// Summed error of the configurations of one group, each predicted by the others of the group.
@@ -140,8 +143,8 @@ package struct StructureSearch {
         return sum
     }
 
-    /// Groupings by Ward's method on the entries given, several sizes each.
-    private mutating func groupings(_ entries: [Int], most: Int) -> [Structure] {
+    /// The best grouping by Ward's method on the entries given, of several sizes; nil when none is below `limit`.
+    private mutating func grouping(_ entries: [Int], most: Int, below limit: Double) -> Structure? {
         let points = vectors.map { v in entries.map { v[$0] } }
         var places: [[Double]: Int] = [:]
         var distinct: [[Double]] = []
@@ -152,13 +155,15 @@ package struct StructureSearch {
             return distinct.count - 1
         }
         // Ward's method is cubic; so many places hold too few configurations each to learn from anyway.
-        guard distinct.count > 1, distinct.count <= 120 else { return [] }
+        guard distinct.count > 1, distinct.count <= 120 else { return nil }
         let ward = WardClustering(PointCloud(distinct))
-        var result: [Structure] = []
+        var best: Structure?
         for k in Self.sizes where k <= min(most, distinct.count) {
             let cut = ward.cut(k)
-            result.append(score(entries: entries, labels: place.map { cut.labels[$0] }))
+            let found = score(
+                entries: entries, labels: place.map { cut.labels[$0] }, below: best?.heldOutError ?? limit)
+            if found.heldOutError < best?.heldOutError ?? limit { best = found }
         }
-        return result
+        return best
     }
 }

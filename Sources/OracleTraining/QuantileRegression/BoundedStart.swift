@@ -11,8 +11,8 @@ struct BoundedStart {
     private(set) var isFree: [Bool]
 
     /// Shares of the rows in the rounded part of the loss, from rough to fine, and the steps at each at most.
-    private static let shares = [0.5, 0.1, 0.02]
-    private static let stepsPerShare = 9
+    private static let shares = [0.5, 0.2, 0.07, 0.02]
+    private static let stepsPerShare = 5
 
     /// Whether so many rows are enough for the finest share: half a row in the band for each coefficient.
     static func reachesFinest(rows: Int, width: Int) -> Bool {
@@ -59,7 +59,8 @@ struct BoundedStart {
         let beta = (0..<width).map { min(max(near[$0] * scales[$0], lower[$0]), upper[$0]) }
         var descent = Descent(block, beta: beta, lower: lower, upper: upper)
         var scratch = [Double](repeating: 0, count: n)
-        for share in Self.shares[(isRough ? 0 : 2)...] where Self.isEnough(share, of: n, width) {
+        for share in Self.shares[(isRough ? 0 : Self.shares.count - 1)...]
+        where Self.isEnough(share, of: n, width) {
             let gamma = FiniteSmoothing.width(block, share: share, scratch: &scratch)
             guard gamma > 0, gamma.isFinite else { break }
             for _ in 0..<Self.stepsPerShare where !descent.step(gamma: gamma) { break }
@@ -117,28 +118,29 @@ struct BoundedStart {
                 return gained
             }
             // Newton's step looks at rows in the band alone and may go far too long. This quadratic lies nowhere below the loss
-            // (Hunter & Lange 2000), so that its minimum is a step down, if a shorter one.
+            // (Hunter & Lange 2000), so that its minimum is a step down, if a short one: a longer one is tried first.
             for i in 0..<block.count {
                 bandWeights[i] =
                     (block.above[i] + block.below[i]) / max(gamma, 2 * abs(block.residual[i]))
             }
             return move(
-                hessian(block.rows.base, count: block.count), value: value, gamma: gamma, tries: [1, 0.4])
-                ?? false
+                hessian(block.rows.base, count: block.count), stretch: 1.7, value: value, gamma: gamma,
+                tries: [1, 0.6, 0.24]) ?? false
         }
 
-        /// Goes to where a quadratic model is least within the bounds, or part of the way: whether that gained anything; nil
-        /// when the loss rises along that way.
-        private mutating func move(_ hessian: [Double], value: Double, gamma: Double, tries: [Double])
-            -> Bool?
-        {
+        /// Goes towards where a quadratic model is least within the bounds, or `stretch` times as far, or part of the way: whether
+        /// that gained anything; nil when the loss rises along that way.
+        private mutating func move(
+            _ hessian: [Double], stretch: Double = 1, value: Double, gamma: Double, tries: [Double]
+        ) -> Bool? {
             let quads = block.rows.quads
             let gradient = vector.elements(1)
             let start = (0..<beta.count).map { gradient[$0] }
-            let direction = boundedMinimum(hessian, start)
+            var direction = boundedMinimum(hessian, start)
             let d = vector.elements(2)
             var slope = 0.0
             for j in beta.indices {
+                direction[j] = min(max(stretch * direction[j], lower[j] - beta[j]), upper[j] - beta[j])
                 d[j] = direction[j]
                 slope += direction[j] * start[j]
             }

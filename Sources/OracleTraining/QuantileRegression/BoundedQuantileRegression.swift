@@ -60,14 +60,14 @@ package struct BoundedQuantileRegression {
         return try search(tau, bounds, &places, from: near)
     }
 
-    /// Minimises the loss with its kink rounded off over a fiftieth of the rows: near the optimum, for a fraction of the cost,
-    /// and without proof. Exact where a fiftieth of the rows is too few for that.
+    /// Minimises the loss with its kink rounded off over a fiftieth of the rows or less: near the optimum, for a fraction of the
+    /// cost, and without proof. Exact where a fiftieth of the rows is too few for that.
     /// - Parameter start: coefficients near the optimum, the constant first, where some are known.
     /// - Throws: `InvalidInput` for numbers that can't be fitted.
     package func smoothedFit(tau: Double, bounds: Bounds, from start: [Double]? = nil) throws(InvalidInput)
         -> QuantileFit
     {
-        guard BoundedStart.reachesFinest(rows: y.count, width: columns + 1) else {
+        guard BoundedStart.comesNear(rows: y.count, width: columns + 1) else {
             return try fit(tau: tau, bounds: bounds, from: start)
         }
         let near = nearby(tau, bounds, from: start).coefficients

@@ -1,9 +1,9 @@
 /// A place near the optimum of a bounded quantile regression: which coefficients stand at a bound, and roughly what the others
 /// are.
 ///
-/// Newton's method on the smoothed loss (`FiniteSmoothing`); each step minimises the quadratic model within the bounds by
-/// cyclic coordinate descent, so that coefficients meet and leave their bounds as they should. The exact fit that starts here
-/// checks every condition itself.
+/// Newton's method on the smoothed loss (`FiniteSmoothing`), or a majorising quadratic where that fails; each step minimises the
+/// quadratic model within the bounds by cyclic coordinate descent, so that coefficients meet and leave their bounds as they
+/// should. The exact fit that starts here checks every condition itself.
 struct BoundedStart {
     /// Coefficients in natural units, within their bounds, the constant first.
     private(set) var coefficients: [Double]
@@ -11,13 +11,13 @@ struct BoundedStart {
     private(set) var isFree: [Bool]
 
     /// Shares of the rows in the rounded part of the loss, from rough to fine, and the steps at each at most.
-    private static let shares = [0.5, 0.2, 0.07, 0.02]
+    private static let shares = [0.5, 0.2, 0.07, nearShare, 0.007]
     private static let stepsPerShare = 5
+    /// The share at which a place is near the optimum; who comes from one goes on from here.
+    private static let nearShare = 0.02
 
-    /// Whether so many rows are enough for the finest share: half a row in the band for each coefficient.
-    static func reachesFinest(rows: Int, width: Int) -> Bool {
-        isEnough(shares[shares.count - 1], of: rows, width)
-    }
+    /// Whether so many rows are enough to come near: half a row in the band for each coefficient.
+    static func comesNear(rows: Int, width: Int) -> Bool { isEnough(nearShare, of: rows, width) }
 
     private static func isEnough(_ share: Double, of rows: Int, _ width: Int) -> Bool {
         share * Double(rows) > Double(width) / 2
@@ -59,8 +59,8 @@ struct BoundedStart {
         let beta = (0..<width).map { min(max(near[$0] * scales[$0], lower[$0]), upper[$0]) }
         var descent = Descent(block, beta: beta, lower: lower, upper: upper)
         var scratch = [Double](repeating: 0, count: n)
-        for share in Self.shares[(isRough ? 0 : Self.shares.count - 1)...]
-        where Self.isEnough(share, of: n, width) {
+        for share in Self.shares
+        where (isRough || share <= Self.nearShare) && Self.isEnough(share, of: n, width) {
             let gamma = FiniteSmoothing.width(block, share: share, scratch: &scratch)
             guard gamma > 0, gamma.isFinite else { break }
             for _ in 0..<Self.stepsPerShare where !descent.step(gamma: gamma) { break }

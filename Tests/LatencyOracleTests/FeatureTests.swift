@@ -71,15 +71,21 @@ import Testing
             let feature = try FeatureSet.stepFeature(named: name, in: .physics)
             return StepFeatureEvaluator(features: [feature], facts: facts).values(of: state)[0]
         }
+        func near(_ a: Double, _ b: Double) -> Bool { abs(a - b) <= 1e-12 * abs(b) }
         var facts = Sample.dense
         facts.tensorParallelSize = 2
         var state = StepState()
         state.waitingRequests = 10
-        #expect(try value("queued_requests", state, facts) == 10)
+        let read = facts.denseWeightBytesPerRank / facts.memoryBandwidth
+        #expect(near(try value("queued_weight_read", state, facts), 10 * read))
         state.waitingRequests = 100_000
-        #expect(try value("queued_requests", state, facts) == 256)
+        #expect(near(try value("queued_weight_read", state, facts), 256 * read))
+        facts.expertLayers = 3
+        facts.expertsPerRank = 4
+        facts.expertWeightBytesPerRank = facts.denseWeightBytesPerRank
+        #expect(near(try value("queued_weight_read", state, facts), 256 * 13 * read))
         facts.tensorParallelSize = 1
-        #expect(try value("queued_requests", state, facts) == 0)
+        #expect(try value("queued_weight_read", state, facts) == 0)
 
         state.addDecode(contextTokens: 50)
         #expect(try value("prefill_beside_decodes", state, facts) == 0)

@@ -64,10 +64,12 @@ import Testing
         #expect(artifact.step.specialised?[0].model.coefficients.last?.value == 2e-5)
 
         facts.tensorParallelSize = 2
+        facts.denseWeightBytesPerRank = 1e9
+        facts.memoryBandwidth = 1e12
         let oracle = try StepTimeOracle(artifact: artifact).compile(for: facts)
         var state = StepState()
         state.waitingRequests = 1_000_000
-        #expect(abs(oracle.stepSeconds(state) - (1 + 256 * 2e-5)) < 1e-12)
+        #expect(abs(oracle.stepSeconds(state) - (1 + 256 * 2e-5 * 1e-3)) < 1e-12)
         artifact.setQueueCost(0)
         #expect(artifact.queueCost == 0 && artifact.step.coefficients.count == 1)
     }

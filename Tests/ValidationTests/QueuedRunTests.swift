@@ -33,12 +33,15 @@ import Testing
             )
         }
         let found = try #require(try run(#", "tensor_parallel_size": 4, "max_num_seqs": 128"#))
-        #expect(found.queue.max() == 256)
+        // 70B in 16 bits on four GPUs of 3.35 TB/s: about 10 ms to read, for each of 256.
+        let most = try #require(found.queue.max())
+        #expect(most > 256 * 0.0098 && most < 256 * 0.0105)
         #expect(found.steps.allSatisfy { $0 > 0.005 && $0 < 0.05 })
         #expect(found.requests.allSatisfy { abs($0.last - $0.first - 10) < 1e-6 && $0.tokens == 500 })
         // At 30 s 750 requests have come and 384 have begun.
-        #expect(found.queue[Int(30 * QueueCost.Run.pointsPerSecond)] == 256)
-        #expect(abs(found.queue[Int(12 * QueueCost.Run.pointsPerSecond)] - (300 - 256)) < 10)
+        #expect(found.queue[Int(30 * QueueCost.Run.pointsPerSecond)] == most)
+        let early = found.queue[Int(12 * QueueCost.Run.pointsPerSecond)] / most * 256
+        #expect(abs(early - (300 - 256)) < 10)
         // Half of --max-num-seqs never run: something else holds requests back.
         #expect(try run(#", "tensor_parallel_size": 4, "max_num_seqs": 256"#) == nil)
     }
@@ -57,6 +60,6 @@ import Testing
         #expect((run != nil) == says)
         guard let run else { return }
         let cost = try #require(QueueCost.fit([run]))
-        #expect(cost > 3e-6 && cost < 30e-6)
+        #expect(cost > 3e-4 && cost < 3e-3)
     }
 }

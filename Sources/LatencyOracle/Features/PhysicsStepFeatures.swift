@@ -10,9 +10,15 @@ enum PhysicsStepFeatures {
     /// What measured engines take beyond their kernels, apart from a fixed time.
     static let engine: [StepFeature] = [
         StepFeature(
-            "queued_requests", unit: "requests",
-            "time that requests waiting cost the others under tensor parallelism, at most 256"
-        ) { [.queuedRequests: indicator($0.tensorParallelSize > 1)] },
+            "queued_weight_read", unit: "requests x s",
+            "all weights of a rank / memory bandwidth, once for each request waiting, at most 256, under tensor parallelism"
+        ) {
+            let expertBytes = $0.expertWeightBytesPerRank * $0.expertsPerRank * Double($0.expertLayers)
+            return [
+                .queuedRequests: indicator($0.tensorParallelSize > 1)
+                    * ratio($0.denseWeightBytesPerRank + expertBytes, $0.memoryBandwidth)
+            ]
+        },
         StepFeature(
             "prefill_beside_decodes", unit: "s",
             "matrix FLOPs of prefill tokens / peak, once for each decode beside them, at most 16"

@@ -5,10 +5,11 @@ import LatencyOracle
 /// In measured runs of vLLM 0.15.1 at a full batch over several GPUs, steps grow by 7 to 25 us for each of the first few
 /// hundred requests that wait. Neither scheduler nor kernels explain it, and whether the queue or the time since the load
 /// began is the cause those runs do not tell: so the term is bounded, and there is none for a single GPU, where it was
-/// not seen.
+/// not seen. It grows with the time that a rank's weights take to read, the size of a decode step: the same seconds would
+/// be half of a small model's steps, which nobody has seen, and the runs agree better that way.
 public enum QueueCost {
     /// Feature whose coefficient it is.
-    public static let feature = "queued_requests"
+    public static let feature = "queued_weight_read"
 
     /// A run: the time of steps of its batch without a queue, and the queue, on an even grid of time; and requests.
     public struct Run: Sendable {
@@ -33,7 +34,7 @@ public enum QueueCost {
         }
     }
 
-    /// Seconds a step for each request that waits, at least 0: the mean over the runs, each of which says it by itself
+    /// Cost per unit of the feature, at least 0: the mean over the runs, each of which says it by itself
     /// beside a factor on all its steps; nil without a run that says anything.
     public static func fit(_ runs: [Run]) -> Double? {
         let own = runs.compactMap(fit)
@@ -100,20 +101,20 @@ public enum QueueCost {
 }
 
 extension OracleArtifact {
-    /// Gives every step model the cost of requests waiting, seconds each.
-    public mutating func setQueueCost(_ seconds: Double) {
+    /// Gives every step model the cost of requests waiting, each as a share of the time to read a rank's weights.
+    public mutating func setQueueCost(_ share: Double) {
         func set(_ model: inout StepModel) {
             guard model.featureSet == FeatureSet.physics.name, model.link == .identity else { return }
             model.coefficients.removeAll { $0.feature == QueueCost.feature }
-            if seconds > 0 {
-                model.coefficients.append(Coefficient(feature: QueueCost.feature, value: seconds))
+            if share > 0 {
+                model.coefficients.append(Coefficient(feature: QueueCost.feature, value: share))
             }
         }
         set(&step)
         for index in (step.specialised ?? []).indices { set(&step.specialised![index].model) }
     }
 
-    /// The cost of requests waiting, seconds each; 0 where there is none.
+    /// The cost of requests waiting, each as a share of the time to read a rank's weights; 0 where there is none.
     public var queueCost: Double {
         step.coefficients.first { $0.feature == QueueCost.feature }?.value ?? 0
     }

@@ -57,7 +57,23 @@ package struct BoundedQuantileRegression {
             if begin.isFree[j] || !lower.isFinite && !upper.isFinite { return .free }
             return lower.isFinite && near[j] < upper ? .lower : .upper
         }
-        return try search(tau, bounds, &places, from: near)
+        var fit = try search(tau, bounds, &places, from: near)
+        // Exchanges may go round in circles where there are fewer rows than coefficients.
+        if !fit.certified, loss(near, tau) < loss([fit.intercept] + fit.coefficients, tau) {
+            (fit.intercept, fit.coefficients) = (near[0], Array(near[1...]))
+        }
+        return fit
+    }
+
+    /// Summed pinball loss of coefficients, the constant first.
+    private func loss(_ coefficients: [Double], _ tau: Double) -> Double {
+        var sum = 0.0
+        for i in y.indices {
+            var r = y[i] - coefficients[0]
+            for j in 0..<columns { r -= coefficients[j + 1] * x[i * columns + j] }
+            sum += weights[i] * max(tau * r, (tau - 1) * r)
+        }
+        return sum
     }
 
     /// Minimises the loss with its kink rounded off over a fiftieth of the rows or less: near the optimum, for a fraction of the

@@ -16,6 +16,9 @@ struct BoundedStart {
     /// The share at which a place is near the optimum; who comes from one goes on from here.
     private static let nearShare = 0.02
 
+    /// Ever narrower bands where there are fewer rows than coefficients.
+    private static let bandsOfFewRows = 16
+
     /// Whether so many rows are enough to come near: half a row in the band for each coefficient.
     static func comesNear(rows: Int, width: Int) -> Bool { isEnough(nearShare, of: rows, width) }
 
@@ -59,11 +62,22 @@ struct BoundedStart {
         let beta = (0..<width).map { min(max(near[$0] * scales[$0], lower[$0]), upper[$0]) }
         var descent = Descent(block, beta: beta, lower: lower, upper: upper)
         var scratch = [Double](repeating: 0, count: n)
-        for share in Self.shares
-        where (isRough || share <= Self.nearShare) && Self.isEnough(share, of: n, width) {
-            let gamma = FiniteSmoothing.width(block, share: share, scratch: &scratch)
-            guard gamma > 0, gamma.isFinite else { break }
+        func descend(_ gamma: Double) {
+            guard gamma > 0, gamma.isFinite else { return }
             for _ in 0..<Self.stepsPerShare where !descent.step(gamma: gamma) { break }
+        }
+        if Self.isEnough(Self.shares[0], of: n, width) {
+            for share in Self.shares
+            where (isRough || share <= Self.nearShare) && Self.isEnough(share, of: n, width) {
+                descend(FiniteSmoothing.width(block, share: share, scratch: &scratch))
+            }
+        } else {
+            // So few rows have no shares to speak of.
+            var gamma = FiniteSmoothing.width(block, share: 1, scratch: &scratch)
+            for _ in 0..<Self.bandsOfFewRows {
+                descend(gamma)
+                gamma *= 0.3
+            }
         }
         let found = descent.beta
         isFree = (0..<width).map { found[$0] > lower[$0] && found[$0] < upper[$0] }

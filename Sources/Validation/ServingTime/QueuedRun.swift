@@ -23,6 +23,8 @@ extension QueueCost.Run {
         let facts = deployment.facts()
         guard facts.tensorParallelSize > 1 else { return nil }
         let compiled = try StepTimeOracle(artifact: artifact).compile(for: facts)
+        let feature = try StepFeatureEvaluator(
+            features: [FeatureSet.stepFeature(named: QueueCost.feature, in: .physics)], facts: facts)
 
         let complete = run.records.filter { $0.status == .completed && $0.outputTokens > 1 }
         guard let end = complete.map(\.finished).max() else { return nil }
@@ -65,7 +67,9 @@ extension QueueCost.Run {
             let context = line.start + line.growth * Double(k) / Self.pointsPerSecond
             state.decodeContextTokens = max(state.decodeRequests, Int(min(max(context, 0), 1e15)))
             steps.append(compiled.stepSeconds(state))
-            queue.append(min(max(now.waiting, 0), Double(StepTerm.mostQueuedRequests)))
+            var queued = StepState()
+            queued.waitingRequests = max(0, Int(now.waiting))
+            queue.append(feature.values(of: queued)[0])
             if Int(now.running) >= facts.maxNumSeqs, full == nil { full = k }
             if full != nil, now.waiting >= 1, now.running >= 1 {
                 runningBesideQueue += now.running

@@ -42,12 +42,12 @@ extension TrainCommand {
                 (name: run.entry.name, run: $0)
             }
         }
-        guard let seconds = QueueCost.fit(found.map(\.run)), seconds > 0 else { return }
-        artifact.setQueueCost(seconds)
+        guard let share = QueueCost.fit(found.map(\.run)), share > 0 else { return }
+        artifact.setQueueCost(share)
         let names = found.map(\.name).joined(separator: ", ")
         report.alpha =
             (report.alpha ?? []) + [
-                "Requests waiting: \(seconds * 1e6) us a step for each of the first \(StepTerm.mostQueuedRequests), from request times of \(names)"
+                "Requests waiting: \(share * 100) % of the time to read a rank's weights a step for each of the first \(StepTerm.mostQueuedRequests), from request times of \(names)"
             ]
     }
 

@@ -1,8 +1,9 @@
 import Reports
 import Validation
 
-/// `{"runs": [{"name", "overloaded", "metrics": {name: {"measured", "predicted", "ape"}}}], "summary": {name: {"mape"}}}`,
-/// with `band` in a metric and `coverage` and `median_half_width` in the summary where there were reruns.
+/// `{"runs": [{"name", "overloaded", "oracle", "in_domain_share", "share_sent_at_client_limit",
+/// "metrics": {name: {"measured", "predicted", "ape"}}}], "summary": {name: {"mape"}}}`, with `band` in a metric and `coverage`
+/// and `median_half_width` in the summary where there were reruns.
 func validationJSON(_ comparisons: [RunComparison]) -> JSONValue {
     let runs = comparisons.map { comparison in
         let metrics = comparison.metrics.map { metric in
@@ -25,7 +26,9 @@ func validationJSON(_ comparisons: [RunComparison]) -> JSONValue {
         return JSONValue.object([
             ("name", .string(comparison.name)), ("overloaded", .boolean(comparison.overloaded)),
             ("oracle", .string(comparison.result.oracle)),
-            ("in_domain_share", JSONValue(comparison.result.inDomainShare)), ("metrics", .object(metrics)),
+            ("in_domain_share", JSONValue(comparison.result.inDomainShare)),
+            ("share_sent_at_client_limit", JSONValue(comparison.shareSentAtClientLimit)),
+            ("metrics", .object(metrics)),
         ])
     }
     let summary = ComparisonSummary(comparisons).lines.map { line in
@@ -46,6 +49,11 @@ func validationText(_ comparisons: [RunComparison]) -> String {
         text += comparison.name + (comparison.overloaded ? " (overloaded)" : "")
         if let share = comparison.result.inDomainShare {
             text += ": \(percentage(share)) of the steps inside the oracle's training data"
+        }
+        if let share = comparison.shareSentAtClientLimit, share >= 0.1 {
+            text +=
+                "\n\(percentage(share)) of the requests were sent at the client's limit: their times hide how much more was meant, and "
+                + "errors of steps come out severalfold"
         }
         text += "\n" + runTable(comparison) + "\n"
     }

@@ -25,6 +25,8 @@ public struct RunComparison: Sendable {
     public var name: String
     /// What the index says.
     public var overloaded: Bool
+    /// Share of the measured requests that were sent at the client's limit; nil where it has none.
+    public var shareSentAtClientLimit: Double?
     /// Every metric that was measured, always in the same order.
     public var metrics: [Metric]
     /// The simulation's result, with its bands if there are any.
@@ -51,6 +53,7 @@ public struct RunComparison: Sendable {
     ) throws {
         name = run.entry.name
         overloaded = run.entry.overloaded
+        shareSentAtClientLimit = run.shareSentAtClientLimit
         let scenario = try run.scenario(base: base)
         var prepared = try scenario.prepare(shipped: shipped, oracle: oracle)
         prepared.configuration.collectsRecords = options.part != nil

@@ -30,5 +30,6 @@ import Testing
         // Half as many: none does.
         #expect(try share(gap: 1, limit: #", "max_concurrency": 20"#) == 0)
         #expect(try share(gap: 0.25, limit: "") == nil)
+        #expect(try share(gap: 0.25, limit: #", "max_concurrency": 1"#) == nil)
     }
 }

@@ -59,8 +59,10 @@ package struct BoundedQuantileRegression {
         }
         var fit = try search(tau, bounds, &places, from: near)
         // Exchanges may go round in circles where there are fewer rows than coefficients.
-        if !fit.certified, loss(near, tau) < loss([fit.intercept] + fit.coefficients, tau) {
-            (fit.intercept, fit.coefficients) = (near[0], Array(near[1...]))
+        if !fit.certified {
+            let (here, there) = (loss([fit.intercept] + fit.coefficients, tau), loss(near, tau))
+            if there < here { (fit.intercept, fit.coefficients) = (near[0], Array(near[1...])) }
+            fit.objective = min(here, there)
         }
         return fit
     }

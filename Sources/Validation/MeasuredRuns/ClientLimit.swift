@@ -7,7 +7,8 @@ extension MeasuredRun {
     /// a little faster than the engine was, they never fill it, so that near capacity latencies come out lower by several
     /// times the error of a step.
     public var shareSentAtClientLimit: Double? {
-        guard let limit = entry.maxConcurrency, !records.isEmpty else { return nil }
+        // With a single slot every request finds as many in flight as there may be: none.
+        guard let limit = entry.maxConcurrency, limit > 1, !records.isEmpty else { return nil }
         let finished = records.map(\.finished).sorted()
         let sent = records.map(\.sent).sorted()
         // A slot is free when a request is sent, and clients count a moment late.

@@ -53,7 +53,7 @@ func validationText(_ comparisons: [RunComparison]) -> String {
         if let share = comparison.shareSentAtClientLimit, share >= 0.1 {
             text +=
                 "\n\(percentage(share)) of the requests were sent at the client's limit: their times hide how much more was meant, and "
-                + "errors of steps come out severalfold"
+                + "near capacity errors of steps come out severalfold"
         }
         text += "\n" + runTable(comparison) + "\n"
     }

@@ -110,52 +110,33 @@ package struct ConfigurationGrams: Sendable {
     /// Improves `x` by cyclic coordinate descent on the sum of squares.
     func descend(_ total: Total, _ x: inout [Double], sweeps: Int = 60, tolerance: Double = 1e-4) {
         let limit = tolerance * max(total.count, 1e-12).squareRoot()
-        // Rows padded to whole vectors, the gradient after them.
-        let quads = (size + 3) / 4
-        withUnsafeTemporaryAllocation(of: SIMD4<Double>.self, capacity: (size + 1) * quads) { padded in
-            padded.initialize(repeating: .zero)
-            padded.withMemoryRebound(to: Double.self) { out in
-                for r in 0..<size {
-                    for c in 0..<size { out[4 * quads * r + c] = total.gram[r * size + c] }
+        RowKernels.withPadded(total.gram, total.projection, size: size) { rows, gradient, quads in
+            x.withUnsafeMutableBufferPointer { x in
+                func subtract(_ r: Int, times factor: Double) {
+                    let row = rows + r * quads
+                    for q in 0..<quads { gradient[q] -= row[q] * factor }
                 }
-                for c in 0..<size { out[4 * quads * size + c] = total.projection[c] }
+                var largestDiagonal = 0.0
+                for r in 0..<size {
+                    largestDiagonal = max(largestDiagonal, rows[r * quads + r / 4][r % 4])
+                    if x[r] != 0 { subtract(r, times: x[r]) }
+                }
+                for _ in 0..<sweeps {
+                    var largest = 0.0
+                    for r in 0..<size {
+                        let d = rows[r * quads + r / 4][r % 4]
+                        guard d > 1e-10 * largestDiagonal else { continue }
+                        var value = x[r] + gradient[r / 4][r % 4] / d
+                        if nonNegative { value = max(0, value) }
+                        let change = value - x[r]
+                        if change == 0 { continue }
+                        x[r] = value
+                        largest = max(largest, abs(change) * d.squareRoot())
+                        subtract(r, times: change)
+                    }
+                    if largest < limit { break }
+                }
             }
-            let rows = padded.baseAddress!
-            x.withUnsafeMutableBufferPointer {
-                descend(
-                    rows, quads: quads, gradient: rows + size * quads, $0, sweeps: sweeps, limit: limit)
-            }
-        }
-    }
-
-    private func descend(
-        _ rows: UnsafeMutablePointer<SIMD4<Double>>, quads: Int,
-        gradient: UnsafeMutablePointer<SIMD4<Double>>,
-        _ x: UnsafeMutableBufferPointer<Double>, sweeps: Int, limit: Double
-    ) {
-        func subtract(_ r: Int, times factor: Double) {
-            let row = rows + r * quads
-            for q in 0..<quads { gradient[q] -= row[q] * factor }
-        }
-        var largestDiagonal = 0.0
-        for r in 0..<size {
-            largestDiagonal = max(largestDiagonal, rows[r * quads + r / 4][r % 4])
-            if x[r] != 0 { subtract(r, times: x[r]) }
-        }
-        for _ in 0..<sweeps {
-            var largest = 0.0
-            for r in 0..<size {
-                let d = rows[r * quads + r / 4][r % 4]
-                guard d > 1e-10 * largestDiagonal else { continue }
-                var value = x[r] + gradient[r / 4][r % 4] / d
-                if nonNegative { value = max(0, value) }
-                let change = value - x[r]
-                if change == 0 { continue }
-                x[r] = value
-                largest = max(largest, abs(change) * d.squareRoot())
-                subtract(r, times: change)
-            }
-            if largest < limit { break }
         }
     }
 

@@ -24,7 +24,7 @@ package struct EnsembleTrainer {
     package struct Options: Sendable {
         /// Quantiles, ascending.
         package var quantiles = [0.1, 0.5, 0.9]
-        /// Columns whose coefficients may be negative; nil lets none be.
+        /// Whether no coefficient of a feature may be negative.
         package var nonNegative = true
         /// Groups at most.
         package var mostSpecialists = 48

@@ -191,21 +191,10 @@ struct BoundedStart {
         /// Where the quadratic model is least within the bounds, from where the coefficients are.
         private func boundedMinimum(_ hessian: [Double], _ gradient: [Double]) -> [Double] {
             let p = beta.count
-            let quads = block.rows.quads
             var d = [Double](repeating: 0, count: p)
             let largest = (0..<p).reduce(0.0) { max($0, hessian[$1 * p + $1]) }
             let inner = (0..<p).filter { lower[$0] < upper[$0] && hessian[$0 * p + $0] + largest > 0 }
-            // Rows padded to whole vectors, the gradient after them.
-            withUnsafeTemporaryAllocation(of: SIMD4<Double>.self, capacity: (p + 1) * quads) { padded in
-                padded.initialize(repeating: .zero)
-                padded.withMemoryRebound(to: Double.self) { out in
-                    for j in 0..<p {
-                        for k in 0..<p { out[4 * quads * j + k] = hessian[j * p + k] }
-                        out[4 * quads * p + j] = gradient[j]
-                    }
-                }
-                let h = padded.baseAddress!
-                let g = h + p * quads
+            RowKernels.withPadded(hessian, gradient, size: p) { h, g, quads in
                 var greatest = 0.0
                 for _ in 0..<Self.mostSweeps {
                     var gain = 0.0

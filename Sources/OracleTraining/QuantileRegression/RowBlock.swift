@@ -149,6 +149,27 @@ enum RowKernels {
         return unpack(padded, width: rows.width, quads: quads)
     }
 
+    /// Hands on a copy of a square matrix and a vector, each row padded to `quads` whole groups of four.
+    static func withPadded(
+        _ matrix: [Double], _ vector: [Double], size: Int,
+        _ body: (
+            _ rows: UnsafePointer<SIMD4<Double>>, _ vector: UnsafeMutablePointer<SIMD4<Double>>, _ quads: Int
+        ) -> Void
+    ) {
+        let quads = max(1, (size + 3) / 4)
+        withUnsafeTemporaryAllocation(of: SIMD4<Double>.self, capacity: (size + 1) * quads) { padded in
+            padded.initialize(repeating: .zero)
+            padded.withMemoryRebound(to: Double.self) { out in
+                for r in 0..<size {
+                    for c in 0..<size { out[4 * quads * r + c] = matrix[r * size + c] }
+                }
+                for c in 0..<size { out[4 * quads * size + c] = vector[c] }
+            }
+            let rows = padded.baseAddress!
+            body(rows, rows + size * quads, quads)
+        }
+    }
+
     /// Dense symmetric form of the upper tiles that `accumulateGram` leaves.
     static func unpack(_ padded: [SIMD4<Double>], width: Int, quads: Int) -> [Double] {
         var dense = [Double](repeating: 0, count: width * width)

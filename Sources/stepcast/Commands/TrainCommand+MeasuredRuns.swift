@@ -7,48 +7,52 @@ import Validation
 
 /// What `train` learns from requests measured on whole runs.
 extension TrainCommand {
-    /// Learns the time of the API server from runs that were not overloaded.
-    func addServingTime(
-        _ artifact: inout OracleArtifact, _ report: inout TrainingReport, _ folder: String,
-        _ shipped: ShippedFiles
-    ) throws {
+    /// Learns from the requests of a folder's runs what no step tells; a note for the report on each thing learned.
+    func learn(_ artifact: inout OracleArtifact, fromRunsIn folder: String, _ shipped: ShippedFiles) throws
+        -> [String]
+    {
+        // The API server's time is what first tokens take beyond their simulation, queue and all.
+        let queue = try learnQueueCost(
+            &artifact, from: measuredRuns(folder, shipped, overloaded: true), shipped)
+        let server = try learnServingTime(
+            &artifact, from: measuredRuns(folder, shipped, overloaded: false), shipped)
+        return [queue, server].compactMap { $0 }
+    }
+
+    private func learnServingTime(
+        _ artifact: inout OracleArtifact, from runs: [MeasuredRun], _ shipped: ShippedFiles
+    ) throws -> String? {
         let oracle = try StepTimeOracle(artifact: artifact)
-        let found = try measuredRuns(folder, shipped, overloaded: false).compactMap { run in
+        let found = try runs.compactMap { run in
             let samples = try ServingTimeSamples(run, base: Scenario(), oracle: oracle, shipped: shipped)
             return samples.seconds.isEmpty ? nil : (name: run.entry.name, samples: samples)
         }
         guard
             let fit = ServingTimeFit.fit(
                 found.map { (seconds: $0.samples.seconds, requestsAhead: $0.samples.requestsAhead) })
-        else { return }
+        else { return nil }
         artifact.arrival = fit.arrival
         artifact.post = fit.post
         let fixed = (fit.arrival.constant + fit.post.constant) * 1000
         let each = (fit.post.perRunningRequest ?? 0) * 1e6
         let names = found.map(\.name).joined(separator: ", ")
-        report.alpha =
-            (report.alpha ?? [])
-            + ["API server: \(fixed) ms and \(each) us per request running, from first tokens of \(names)"]
+        return "API server: \(fixed) ms and \(each) us per request running, from first tokens of \(names)"
     }
 
-    /// Learns what requests that wait cost from runs that were overloaded.
-    func addQueueCost(
-        _ artifact: inout OracleArtifact, _ report: inout TrainingReport, _ folder: String,
-        _ shipped: ShippedFiles
-    ) throws {
+    private func learnQueueCost(
+        _ artifact: inout OracleArtifact, from runs: [MeasuredRun], _ shipped: ShippedFiles
+    ) throws -> String? {
         let oracle = try StepTimeOracle(artifact: artifact)
-        let found = try measuredRuns(folder, shipped, overloaded: true).compactMap { run in
+        let found = try runs.compactMap { run in
             try QueueCost.Run(run, base: Scenario(), oracle: oracle, shipped: shipped).map {
                 (name: run.entry.name, run: $0)
             }
         }
-        guard let share = QueueCost.fit(found.map(\.run)), share > 0 else { return }
+        guard let share = QueueCost.fit(found.map(\.run)), share > 0 else { return nil }
         artifact.setQueueCost(share)
-        let names = found.map(\.name).joined(separator: ", ")
-        report.alpha =
-            (report.alpha ?? []) + [
-                "Requests waiting: \(share * 100) % of the time to read a rank's weights a step for each of the first \(StepTerm.mostQueuedRequests), from request times of \(names)"
-            ]
+        return
+            "Requests waiting: \(share * 100) % of the time to read a rank's weights a step for each of the first "
+            + "\(StepTerm.mostQueuedRequests), from request times of \(found.map(\.name).joined(separator: ", "))"
     }
 
     /// The runs of a folder that `--runs-matching` names, of models that `--exclude` does not.

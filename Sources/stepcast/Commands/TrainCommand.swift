@@ -182,8 +182,8 @@ struct TrainCommand: ParsableCommand {
                 (outcome.report.alpha ?? []) + ["API server and requests waiting: as in \(other.name)"]
         }
         if let runs {
-            try addQueueCost(&artifact, &outcome.report, runs, shipped)
-            try addServingTime(&artifact, &outcome.report, runs, shipped)
+            let notes = try learn(&artifact, fromRunsIn: runs, shipped)
+            if !notes.isEmpty { outcome.report.alpha = (outcome.report.alpha ?? []) + notes }
         }
         artifact.provenance = .init(
             dataHash: outcome.report.data.hash, rows: data.count,

@@ -1,4 +1,3 @@
-import LatencyOracle
 import ServingCore
 import Simulation
 
@@ -27,13 +26,10 @@ public struct UncertaintyReruns: Sendable {
     /// The spread of every figure.
     /// - Throws: `InvalidInput` when a request cannot be drawn, `CancellationError` when cancelled.
     public func bands(of prepared: PreparedScenario) throws -> UncertaintyBands {
-        let seed = prepared.scenario.seed
-        let scores = DiscrepancyScores.latinHypercube(count: count, seed: seed)
+        let draws = OracleDraws(count: count, for: prepared)
         let metrics = try parallelMap(count, threads: threads) { index in
             var own = prepared
-            var stream = RandomStream(seed: seed, purpose: "oracle", index: UInt64(index))
-            own.configuration.oracle = try prepared.oracle.compileDraw(
-                for: prepared.facts, scores: scores[index], using: &stream)
+            own.configuration.oracle = try draws.oracle(index, for: prepared)
             own.configuration.checksDomain = false
             own.configuration.collectsRecords = false
             own.configuration.collectsSteps = false

@@ -191,9 +191,18 @@ private func artifact(_ change: (inout StepModel) -> Void = { _ in }) -> OracleA
     @Test(arguments: [10, 20, 37]) func `draws for bands cover each direction evenly and independently`(
         count: Int
     ) {
-        let draws = DiscrepancyScores.latinHypercube(count: count, seed: 4)
-        #expect(draws == DiscrepancyScores.latinHypercube(count: count, seed: 4))
-        #expect(draws != DiscrepancyScores.latinHypercube(count: count, seed: 5))
+        func hypercube(seed: UInt64, _ facts: DeploymentFacts) -> [DiscrepancyScores] {
+            DiscrepancyScores.latinHypercube(count: count, seed: seed, deployment: facts)
+        }
+        let draws = hypercube(seed: 4, Sample.dense)
+        #expect(draws == hypercube(seed: 4, Sample.dense))
+        #expect(draws != hypercube(seed: 5, Sample.dense))
+        // Engine limits make no other deployment; another layout does.
+        var other = Sample.dense
+        other.maxNumSeqs += 1
+        #expect(draws == hypercube(seed: 4, other))
+        other.tensorParallelSize += 1
+        #expect(draws != hypercube(seed: 4, other))
         for direction in [\DiscrepancyScores.scale, \.offset, \.arrival, \.post] {
             let sorted = draws.map { $0[keyPath: direction] }.sorted()
             for (place, score) in sorted.enumerated() {

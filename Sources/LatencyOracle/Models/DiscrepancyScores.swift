@@ -30,15 +30,21 @@ public struct DiscrepancyScores: Equatable, Sendable {
     /// (Latin hypercube; McKay, Beckman & Conover, Technometrics 21, 1979), with the least correlation between
     /// directions among a hundred such designs (Iman & Conover, Communications in Statistics B 11, 1982).
     ///
+    /// Each deployment (model, accelerator, layout) has scores of its own, as each had an error of its own when it was left
+    /// out of training: what is compared over the same draws is off together only where the deployment is the same.
+    ///
     /// The 90 % band of a sum of directions over twenty such draws has a standard error of 6 to 8 %, over twenty
     /// independent draws 17 %.
-    public static func latinHypercube(count: Int, seed: UInt64) -> [DiscrepancyScores] {
+    public static func latinHypercube(count: Int, seed: UInt64, deployment facts: DeploymentFacts)
+        -> [DiscrepancyScores]
+    {
+        let purpose = "discrepancy of \(ModelScope(configuration: facts))"
         var best: (correlation: Double, draws: [DiscrepancyScores]) = (.infinity, [])
         let middles = (0..<max(0, count)).map { RandomStream.normal(at: (Double($0) + 0.5) / Double(count)) }
         // By chance, many draws have little correlation.
         for attempt in 0..<max(1, min(100, 20_000 / max(1, count))) {
             var draws = [DiscrepancyScores](repeating: DiscrepancyScores(), count: middles.count)
-            var stream = RandomStream(seed: seed, purpose: "discrepancy", index: UInt64(attempt))
+            var stream = RandomStream(seed: seed, purpose: purpose, index: UInt64(attempt))
             for direction in directions {
                 let keys = middles.map { _ in stream.next() }
                 let order = keys.indices.sorted { (keys[$0], $0) < (keys[$1], $1) }

@@ -83,14 +83,9 @@ public struct Estimator: Sendable {
     /// `ClosedFormEstimate.figures`.
     /// - Throws: as compiling the oracle does.
     public func bands(draws: Int) throws -> [UncertaintyBands.Band] {
-        let seed = prepared.scenario.seed
-        let scores = DiscrepancyScores.latinHypercube(count: draws, seed: seed)
+        let oracles = OracleDraws(count: draws, for: prepared)
         let estimates = try parallelMap(draws) { index in
-            var stream = RandomStream(seed: seed, purpose: "oracle", index: UInt64(index))
-            return estimate(
-                with: try prepared.oracle.compileDraw(
-                    for: prepared.facts, scores: scores[index], using: &stream)
-            ).figures
+            estimate(with: try oracles.oracle(index, for: prepared)).figures
         }
         return UncertaintyBands.bands(of: estimates)
     }

@@ -57,11 +57,26 @@ extension SweepRun {
                 source: shards.first, "and the others lack shard \(names)\(missing.count > 10 ? ", …" : "")",
                 accepted: "a folder for each of the \(count ?? 1) shards")
         }
-        let outcomes = try proven(all)
-        guard let folder else { return try SweepResults(self, outcomes: outcomes) }
+        let runs = all.filter { $0.draw == nil }
+        let outcomes = try proven(runs)
+        // Whoever leads the sweep leads its shard, but not the other way round.
+        let reruns = try provenReruns(all, of: leaders(outcomes))
+        guard let folder else { return try SweepResults(self, outcomes: outcomes, reruns: reruns) }
         let place = SweepFolder(path: folder)
         try place.claim(for: manifest)
-        return try finish(place, journal: all, outcomes)
+        return try finish(place, journal: runs + reruns, outcomes, reruns: reruns)
+    }
+
+    /// The leaders' reruns, of which none is missing.
+    private func provenReruns(_ all: [SweepOutcome], of leaders: [Int]) throws -> [SweepOutcome] {
+        let reruns = all.filter { $0.draw != nil && leaders.contains($0.index) }
+        let draws = specification.oracleDraws
+        for leader in leaders where reruns.count(where: { $0.index == leader }) != draws {
+            throw InvalidInput(
+                field: "configuration \(leader)", "lacks reruns with other oracles",
+                accepted: "\(draws) of them")
+        }
+        return reruns
     }
 
     /// The last outcome of each configuration, of which none is missing and none doubled.

@@ -23,14 +23,16 @@ public struct SweepRun: Sendable {
 
     /// How far a sweep is.
     public struct Progress: Sendable {
-        /// Configurations done in this round.
+        /// Configurations done in this round, or reruns.
         public var done: Int
-        /// Configurations of the round.
+        /// Configurations of the round, or reruns.
         public var of: Int
         /// Configurations that this process has run, those of earlier rounds included.
         public var ran: Int
         /// Round of successive halving, from 1; nil without rounds.
         public var round: Int?
+        /// Whether these are reruns of the leaders with other oracles.
+        public var isRerun: Bool
     }
 
     /// A sweep that has not begun.
@@ -118,24 +120,23 @@ public struct SweepRun: Sendable {
         try place.claim(for: manifest)
         let journal = try Journal(path: place.journalPath)
         let runner = ConfigurationRunner(specification: specification, inputs: inputs, shouldStop: shouldStop)
-        let ledger = OutcomeLedger(known: try place.readJournal(), journal: journal, threads: jobs) {
-            progress(Progress(done: $0.done, of: $0.of, ran: $0.ran, round: $0.round))
-        }
-        let outcomes: [SweepOutcome]
+        let ledger = OutcomeLedger(
+            known: try place.readJournal(), journal: journal, threads: jobs, report: progress)
         do {
-            outcomes = try search(ledger, runner)
+            let outcomes = try search(ledger, runner)
+            let reruns = try rerunLeaders(of: outcomes, ledger, runner)
+            return try finish(place, journal: ledger.all, outcomes, reruns: reruns)
         } catch is SweepInterrupted {
             return nil
         }
-        return try finish(place, journal: ledger.all, outcomes)
     }
 
     /// Writes everything that a complete folder holds, what says that it is complete last.
-    func finish(_ place: SweepFolder, journal: [SweepOutcome], _ outcomes: [SweepOutcome]) throws
-        -> SweepResults
-    {
+    func finish(
+        _ place: SweepFolder, journal: [SweepOutcome], _ outcomes: [SweepOutcome], reruns: [SweepOutcome]
+    ) throws -> SweepResults {
         try place.writeJournal(journal)
-        let results = try SweepResults(self, outcomes: outcomes)
+        let results = try SweepResults(self, outcomes: outcomes, reruns: reruns)
         try results.write(to: place.path)
         var manifest = manifest
         manifest.finishedRuns = journal.count
@@ -166,29 +167,29 @@ public struct SweepRun: Sendable {
         switch specification.search {
         case .grid:
             return try ledger.outcomes(of: jobs, isRound: false) { job in
-                try guarded(job) {
-                    try measure(job.configuration, runner, ConfigurationRunner.Changes()).outcome
-                }
+                try guarded(job) { try measure(job.configuration, runner, .init()) }
             }
         case .highestRate(let settings):
             return try ledger.outcomes(of: jobs, isRound: false) { job in
-                try guarded(job) { try highestRate(job.configuration, runner, settings) }
+                try guarded(job) {
+                    try highestRate(job.configuration, runner, RateBisection(settings: settings))
+                }
             }
         case .successiveHalving(let settings): return try halve(ledger, runner, settings)
         }
     }
 
     /// One configuration that cannot run doesn't stop the others.
-    private func guarded(_ job: OutcomeLedger.Job, _ body: () throws -> SweepOutcome) throws -> SweepOutcome {
+    func guarded(_ job: OutcomeLedger.Job, _ body: () throws -> SweepOutcome) throws -> SweepOutcome {
+        var outcome: SweepOutcome
         do {
-            var outcome = try body()
-            outcome.round = job.round
-            return outcome
+            outcome = try body()
         } catch let reason as InvalidInput {
-            var outcome = SweepOutcome(index: job.configuration.index, cannotRun: reason.description)
-            outcome.round = job.round
-            return outcome
+            outcome = SweepOutcome(index: job.configuration.index, cannotRun: reason.description)
         }
+        outcome.round = job.round
+        outcome.draw = job.draw
+        return outcome
     }
 
     private func price(_ prepared: PreparedScenario) throws -> Double? {
@@ -208,23 +209,26 @@ public struct SweepRun: Sendable {
         return nil
     }
 
-    private func measure(
+    /// The outcome of one configuration, run to its end.
+    func measure(
         _ configuration: SweepConfiguration, _ runner: ConfigurationRunner,
         _ changes: ConfigurationRunner.Changes
-    ) throws -> (outcome: SweepOutcome, measurement: Measurement) {
+    ) throws -> SweepOutcome {
         let prepared = try runner.prepare(configuration, changes)
         let maker = OutcomeMaker(specification: specification, price: try price(prepared))
-        let measurement = try runner.measure(prepared)
-        return (maker.outcome(configuration.index, measurement), measurement)
+        return maker.outcome(configuration.index, try runner.measure(prepared))
     }
 
-    private func highestRate(
-        _ configuration: SweepConfiguration, _ runner: ConfigurationRunner, _ settings: Search.RateSearch
+    /// The outcome of one configuration at the highest rate that holds.
+    func highestRate(
+        _ configuration: SweepConfiguration, _ runner: ConfigurationRunner, _ bisection: RateBisection,
+        oracle: (draws: OracleDraws, index: Int)? = nil
     ) throws -> SweepOutcome {
         let standing = Standing(specification: specification)
-        let found = try RateBisection(settings: settings).search { rate in
-            let field = (field: settings.field, value: rate)
-            let outcome = try measure(configuration, runner, .init(requests: nil, rate: field)).outcome
+        let found = try bisection.search { rate in
+            let field = (field: bisection.settings.field, value: rate)
+            let changes = ConfigurationRunner.Changes(rate: field, oracle: oracle)
+            let outcome = try measure(configuration, runner, changes)
             let (verdict, reason) = standing.verdict(outcome)
             let trial = SweepOutcome.Trial(
                 rate: rate, holds: verdict == .holds, isBroken: verdict == .broken, reason: reason)
@@ -283,8 +287,8 @@ public struct SweepRun: Sendable {
                     if let reason = reasons[job.configuration.index] { throw reason }
                     let all = lengths[job.configuration.index]!
                     let isFinal = round >= all.count - 1
-                    let changes = ConfigurationRunner.Changes(requests: isFinal ? nil : all[round], rate: nil)
-                    var outcome = try measure(job.configuration, runner, changes).outcome
+                    let changes = ConfigurationRunner.Changes(requests: isFinal ? nil : all[round])
+                    var outcome = try measure(job.configuration, runner, changes)
                     outcome.isFinal = isFinal
                     return outcome
                 }

@@ -33,7 +33,7 @@ final class TemporaryFolder {
 }
 
 /// A sweep of a small model under a random load.
-func sweepText(_ rest: String, requests: Int = 60, rate: Double = 8) -> String {
+func sweepText(_ rest: String, requests: Int = 60, rate: Double = 8, uncertainty: Int = 0) -> String {
     """
     name: test
     base:
@@ -43,12 +43,16 @@ func sweepText(_ rest: String, requests: Int = 60, rate: Double = 8) -> String {
       num-prompts: \(requests)
       random-input-len: 200
       random-output-len: 20
+      uncertainty: \(uncertainty)
     \(rest)
     """
 }
 
-func specification(_ rest: String, requests: Int = 60, rate: Double = 8) throws -> SweepSpecification {
-    try SweepSpecification(yaml: sweepText(rest, requests: requests, rate: rate), source: "sweep.yaml")
+func specification(_ rest: String, requests: Int = 60, rate: Double = 8, uncertainty: Int = 0) throws
+    -> SweepSpecification
+{
+    try SweepSpecification(
+        yaml: sweepText(rest, requests: requests, rate: rate, uncertainty: uncertainty), source: "sweep.yaml")
 }
 
 /// What is said about a specification that cannot be used.

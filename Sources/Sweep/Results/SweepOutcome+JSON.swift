@@ -20,6 +20,7 @@ extension SweepOutcome {
             ),
             ("deviations", .array(deviations.map { .number($0) })),
         ]
+        if let draw { members.append(("draw", .integer(draw))) }
         if !trials.isEmpty { members.append(("trials", .array(trials.map(\.json)))) }
         return JSONValue.object(members).compactText
     }
@@ -48,6 +49,11 @@ extension SweepOutcome {
             self.intervals[name] = Interval(lower: Self.number(ends[0]), upper: Self.number(ends[1]))
         }
         self.deviations = deviations.compactMap(Self.number)
+        switch members["draw"] {
+        case nil: break
+        case .integer(let draw)? where draw >= 0: self.draw = draw
+        default: return nil
+        }
         if case .array(let trials)? = members["trials"] {
             self.trials = trials.compactMap(Trial.init(json:))
         }

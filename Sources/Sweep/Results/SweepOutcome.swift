@@ -18,6 +18,8 @@ public struct SweepOutcome: Sendable, Equatable {
     public var round = 0
     /// Whether it is the last round, at full length.
     public var isFinal = true
+    /// Which other oracle it was run with, from 0; nil with the oracle as it is.
+    public var draw: Int?
     /// How far it came.
     public var status = Status.completed
     /// Why it cannot run, or what keeps the rate down.

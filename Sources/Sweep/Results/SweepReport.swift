@@ -17,7 +17,7 @@ extension SweepResults {
             text += "Pareto frontier: tokens/s/user against tokens/s/GPU\n\n"
             text += table(onFrontier, first: "output_throughput_per_user") + "\n"
         }
-        return text + conclusion()
+        return text + otherOracles() + conclusion()
     }
 
     private func headline(_ final: [SweepOutcome]) -> String {
@@ -95,6 +95,62 @@ extension SweepResults {
         return text + "\n"
     }
 
+    /// How the leaders fare under other oracles.
+    private func otherOracles() -> String {
+        guard let uncertainty else { return "" }
+        let hasConstraints = !specification.constraints.isEmpty
+        var columns: [TextTable.Column] = [.init("#", .right)]
+        columns += specification.axes.map { .init($0.name, .right) }
+        columns += [
+            .init(specification.objective.metric.name, .right), .init(uncertainty.bandName, .right),
+            .init("best with", .right),
+        ]
+        if hasConstraints { columns.append(.init("holds with", .right)) }
+        var table = TextTable(columns)
+        for leader in uncertainty.leaders {
+            let outcome = outcomes.first { $0.index == leader.index }!
+            var cells = ["\(leader.index)"]
+            cells += configuration(outcome).labels.map { shortened(plain($0)) }
+            cells += [objectiveText(outcome), bandText(leader), "\(leader.best)"]
+            if hasConstraints { cells.append("\(leader.holds)") }
+            table.add(cells)
+        }
+        return "The leaders with \(uncertainty.draws) other oracles that the training data allow\n\n"
+            + table.text + "\n"
+    }
+
+    private func objectiveText(_ outcome: SweepOutcome) -> String {
+        significant(outcome.values[specification.objective.metric.name] ?? 0, digits: 4)
+    }
+
+    private func bandText(_ leader: LeaderUncertainty.Leader) -> String {
+        significant(leader.objective.lower, digits: 4) + " to "
+            + significant(leader.objective.upper, digits: 4)
+    }
+
+    /// Whether the best stays the best when the oracle is off, or that nobody has looked.
+    private func survival(of best: SweepOutcome) -> String {
+        guard let uncertainty, let own = uncertainty[best.index] else {
+            var text = "Intervals are those of sampling; the error of the latency oracle"
+            if let oracle = try? run.oracleName(of: run.scenarioFile(configuration(best)).scenario()) {
+                text += " (\(oracle)"
+                if let share = best.values["in_domain_share"] {
+                    text += ", \(percentage(share)) of the steps inside its training data"
+                }
+                text += ")"
+            }
+            return text
+                + " comes on top: `uncertainty: 20` in the base reruns the leaders with other oracles.\n"
+        }
+        let of = "of \(uncertainty.draws) other oracles"
+        var text = "Of the \(uncertainty.leaders.count) leaders it is the best with \(own.best) \(of)"
+        if !specification.constraints.isEmpty { text += ", and holds the constraints with \(own.holds)" }
+        text += "; \(uncertainty.bandName) \(bandText(own)).\n"
+        let other = uncertainty.mostOftenBest
+        if other.best > own.best { text += "#\(other.index) is the best with more of them: \(other.best).\n" }
+        return text
+    }
+
     private func conclusion() -> String {
         guard let best else {
             return "No configuration "
@@ -117,15 +173,7 @@ extension SweepResults {
                 tied.prefix(12).map { "#\($0)" }.joined(separator: ", ") + (tied.count > 12 ? ", …" : "")
             text += "Within the noise of the runs \(tied.count) others are as good: \(shown)\n"
         }
-        text += "Intervals are those of sampling; the error of the latency oracle"
-        if let oracle = try? run.oracleName(of: run.scenarioFile(configuration(best)).scenario()) {
-            text += " (\(oracle)"
-            if let share = best.values["in_domain_share"] {
-                text += ", \(percentage(share)) of the steps inside its training data"
-            }
-            text += ")"
-        }
-        text += " comes on top.\n"
+        text += survival(of: best)
         if let command = try? serveCommand(of: best) {
             text += "\n" + command + "\n"
             if let scenario = try? run.scenarioFile(configuration(best)).scenario(), scenario.replicas > 1 {

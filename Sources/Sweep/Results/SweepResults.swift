@@ -18,18 +18,18 @@ public struct SweepResults: Sendable {
     public let best: SweepOutcome?
     /// Numbers of configurations that are as good as the best within the noise of the runs.
     public let tied: [Int]
+    /// How the leaders fare under other oracles; nil if the specification asks for none or nothing leads.
+    public let uncertainty: LeaderUncertainty?
     let run: SweepRun
 
-    init(_ run: SweepRun, outcomes: [SweepOutcome]) throws {
+    init(_ run: SweepRun, outcomes: [SweepOutcome], reruns: [SweepOutcome]) throws {
         self.run = run
         specification = run.specification
         self.outcomes = outcomes.sorted { $0.index < $1.index }
         let standing = Standing(specification: run.specification)
         ranking = standing.ranked(outcomes)
-        let candidates = ranking.filter {
-            $0.status == .completed && $0.isFinal && standing.verdict($0).verdict != .broken
-                && standing.objective($0) != nil
-        }
+        let candidates = standing.candidates(ranking)
+        uncertainty = LeaderUncertainty(candidates.prefix(SweepRun.leaders), reruns, standing)
         frontier = Self.frontier(candidates)
         best = candidates.first
         if let best = candidates.first {

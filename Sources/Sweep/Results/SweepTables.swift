@@ -1,6 +1,7 @@
 import Catalog
 import Reports
 import ServingCore
+import Simulation
 
 extension SweepResults {
     /// Figures of the results in order: the plain ones, then every latency's mean and percentiles.
@@ -43,6 +44,7 @@ extension SweepResults {
         var head = ["index", "rank", "status", "holds", "frontier"]
         head += specification.axes.map(\.name)
         head += ["requests", "saturation", "objective", "objective_lower", "objective_upper"]
+        if uncertainty != nil { head += ["oracle_lower", "oracle_upper", "oracle_best", "oracle_holds"] }
         let columns = columns
         var text = (head + columns + ["reason"]).map(quoted).joined(separator: ",") + "\n"
         for outcome in outcomes {
@@ -54,6 +56,11 @@ extension SweepResults {
             cells += [outcome.status == .completed ? "\(outcome.requests)" : "", outcome.saturation]
             let interval = outcome.intervals[objective]
             cells += [number(outcome.values[objective]), number(interval?.lower), number(interval?.upper)]
+            if let uncertainty {
+                let leader = uncertainty[outcome.index]
+                cells += [number(leader?.objective.lower), number(leader?.objective.upper)]
+                cells += [leader?.best, leader?.holds].map { $0.map { "\($0)" } ?? "" }
+            }
             cells += columns.map { number(outcome.values[$0]) }
             cells.append(reasonText(outcome))
             text += cells.map(quoted).joined(separator: ",") + "\n"
@@ -88,6 +95,7 @@ extension SweepResults {
             ("excluded_by_conditions", .integer(run.space.excluded)),
             ("best", bestJSON), ("ranking", .array(ranking.map { .integer($0.index) })),
             ("frontier", .array(frontier.map { .integer($0) })),
+            ("uncertainty", uncertaintyJSON),
             ("configurations", .array(outcomes.map(json))),
         ])
     }
@@ -98,6 +106,28 @@ extension SweepResults {
             ("index", .integer(best.index)), ("holds", .string(holdsText(best))),
             ("tied_within_noise", .array(tied.map { .integer($0) })),
             ("vllm_serve", JSONValue(try? serveCommand(of: best))),
+        ])
+    }
+
+    private var uncertaintyJSON: JSONValue {
+        guard let uncertainty else { return .null }
+        return .object([
+            ("draws", .integer(uncertainty.draws)), ("level", .number(UncertaintyBands.level)),
+            (
+                "leaders",
+                .array(
+                    uncertainty.leaders.map { leader in
+                        .object([
+                            ("index", .integer(leader.index)),
+                            (
+                                "objective",
+                                .array([leader.objective.lower, leader.objective.upper].map { .number($0) })
+                            ),
+                            ("median", .number(leader.objective.median)),
+                            ("best_with", .integer(leader.best)), ("holds_with", .integer(leader.holds)),
+                        ])
+                    })
+            ),
         ])
     }
 

@@ -18,6 +18,8 @@ struct ConfigurationRunner: Sendable {
         var requests: Int?
         /// The searched field and its value.
         var rate: (field: String, value: Double)?
+        /// Another oracle than the one as it is.
+        var oracle: (draws: OracleDraws, index: Int)?
     }
 
     /// The scenario of a configuration as a file would state it.
@@ -34,6 +36,17 @@ struct ConfigurationRunner: Sendable {
     /// A configuration ready to run.
     /// - Throws: `InvalidInput` with the reason why it cannot.
     func prepare(_ configuration: SweepConfiguration, _ changes: Changes = Changes()) throws
+        -> PreparedScenario
+    {
+        var prepared = try prepareLoad(configuration, changes)
+        if let (draws, index) = changes.oracle {
+            prepared.configuration.oracle = try draws.oracle(index, for: prepared)
+            prepared.configuration.checksDomain = false
+        }
+        return prepared
+    }
+
+    private func prepareLoad(_ configuration: SweepConfiguration, _ changes: Changes) throws
         -> PreparedScenario
     {
         var scenario = try scenarioFile(configuration, rate: changes.rate).scenario()

@@ -8,18 +8,10 @@ final class OutcomeLedger: Sendable {
         var configuration: SweepConfiguration
         /// Round of successive halving.
         var round = 0
-    }
+        /// Which other oracle it is run with; nil with the oracle as it is.
+        var draw: Int?
 
-    /// How far a sweep is.
-    public struct Progress: Sendable {
-        /// Jobs done in this round, those found in the journal included.
-        public var done: Int
-        /// Jobs of the round.
-        public var of: Int
-        /// Jobs that this process has run.
-        public var ran: Int
-        /// Round of successive halving, from 1; nil without rounds.
-        public var round: Int?
+        fileprivate var key: Key { Key(index: configuration.index, round: round, draw: draw) }
     }
 
     private struct State: ~Copyable {
@@ -28,21 +20,22 @@ final class OutcomeLedger: Sendable {
         var ran = 0
     }
 
-    private struct Key: Hashable {
+    fileprivate struct Key: Hashable {
         var index: Int
         var round: Int
+        var draw: Int?
     }
 
     private let state: Mutex<State>
     private let threads: Int
-    private let report: @Sendable (Progress) -> Void
+    private let report: @Sendable (SweepRun.Progress) -> Void
 
     init(
         known: [SweepOutcome], journal: consuming Journal, threads: Int,
-        report: @escaping @Sendable (Progress) -> Void
+        report: @escaping @Sendable (SweepRun.Progress) -> Void
     ) {
         var byKey: [Key: SweepOutcome] = [:]
-        for outcome in known { byKey[Key(index: outcome.index, round: outcome.round)] = outcome }
+        for outcome in known { byKey[outcome.key] = outcome }
         state = Mutex(State(known: byKey, journal: journal))
         self.threads = max(1, threads)
         self.report = report
@@ -57,25 +50,33 @@ final class OutcomeLedger: Sendable {
         of jobs: [Job], isRound: Bool, _ run: @Sendable (Job) throws -> SweepOutcome
     ) throws -> [SweepOutcome] {
         let missing = state.withLock { state in
-            jobs.filter { state.known[Key(index: $0.configuration.index, round: $0.round)] == nil }
+            jobs.filter { state.known[$0.key] == nil }
         }
         let found = jobs.count - missing.count
         let ranBefore = state.withLock { $0.ran }
         let round = isRound ? jobs.first.map { $0.round + 1 } : nil
-        report(Progress(done: found, of: jobs.count, ran: ranBefore, round: round))
+        let before = SweepRun.Progress(
+            done: found, of: jobs.count, ran: ranBefore, round: round, isRerun: jobs.first?.draw != nil)
+        report(before)
         // Outcomes go into the journal as they come; what comes back is in the order of the jobs.
         _ = try parallelMap(missing.count, threads: threads) { place in
             let outcome = try run(missing[place])
             try state.withLock { state in
                 try state.journal.append(outcome.journalLine)
-                state.known[Key(index: outcome.index, round: outcome.round)] = outcome
+                state.known[outcome.key] = outcome
                 state.ran += 1
-                let done = found + state.ran - ranBefore
-                report(Progress(done: done, of: jobs.count, ran: state.ran, round: round))
+                var progress = before
+                progress.done += state.ran - ranBefore
+                progress.ran = state.ran
+                report(progress)
             }
         }
         return state.withLock { state in
-            jobs.map { state.known[Key(index: $0.configuration.index, round: $0.round)]! }
+            jobs.map { state.known[$0.key]! }
         }
     }
+}
+
+extension SweepOutcome {
+    fileprivate var key: OutcomeLedger.Key { .init(index: index, round: round, draw: draw) }
 }

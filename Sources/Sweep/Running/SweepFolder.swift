@@ -114,7 +114,9 @@ struct SweepFolder: Sendable {
     /// Puts the journal in order once it is complete, so that the same sweep leaves the same bytes.
     func writeJournal(_ outcomes: [SweepOutcome]) throws {
         var file = try WholeFileWriter(path: journalPath)
-        for outcome in outcomes.sorted(by: { ($0.round, $0.index) < ($1.round, $1.index) }) {
+        for outcome in outcomes.sorted(by: {
+            ($0.draw ?? -1, $0.round, $0.index) < ($1.draw ?? -1, $1.round, $1.index)
+        }) {
             file.append(text: outcome.journalLine + "\n")
         }
         try file.finish()

@@ -10,7 +10,7 @@ import ServingCore
 struct RateBisection {
     let settings: Search.RateSearch
     /// Rates above the bracket that are tried, half the tolerance apart, unless one breaks a constraint for certain.
-    static let confirmations = 12
+    var confirmations = 12
 
     /// One rate's trial and whatever the caller keeps of it.
     struct Tried<Kept> {
@@ -58,7 +58,7 @@ struct RateBisection {
         }
         var tried = 0
         var rate = failing
-        while tried < Self.confirmations, rate < settings.highest {
+        while tried < confirmations, rate < settings.highest {
             rate = min(rate * (1 + settings.tolerance / 2), settings.highest)
             if trials.contains(where: { $0.rate == rate }) { break }
             let next = try run(rate)

@@ -77,6 +77,13 @@ struct Standing: Sendable {
         }.map(\.0)
     }
 
+    /// Those of a ranking that may be the best: run to the end, breaking no constraint for certain, with an objective.
+    func candidates(_ ranking: [SweepOutcome]) -> [SweepOutcome] {
+        ranking.filter {
+            $0.status == .completed && $0.isFinal && verdict($0).verdict != .broken && objective($0) != nil
+        }
+    }
+
     private func tier(_ outcome: SweepOutcome) -> Int {
         if outcome.status == .cannotRun { return 4 }
         if !outcome.isFinal { return 3 }

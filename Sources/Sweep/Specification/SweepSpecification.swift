@@ -33,6 +33,12 @@ public struct SweepSpecification: Sendable {
     /// Requests per second that `gpus_for_target_rate` asks for.
     public var targetRate: Double?
 
+    /// Other oracles that the leaders are run again with: the base's `uncertainty`.
+    public var oracleDraws: Int {
+        guard case .integer(let count)? = base.value(at: "uncertainty") else { return 0 }
+        return min(max(count, 0), Scenario.mostUncertaintyReruns)
+    }
+
     /// Percentiles that the runs report.
     public var percentiles: [Double] {
         var wanted: Set<Double> = [50, 90, 95, 99]

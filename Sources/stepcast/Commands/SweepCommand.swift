@@ -18,6 +18,9 @@ struct SweepCommand: ParsableCommand {
             The folder gets results.csv and results.json (a row per configuration), frontier.svg, and of the best \
             configuration best.yaml, which `stepcast simulate` runs, and best.sh, which starts `vllm serve`.
 
+            With `uncertainty: 20` in the base, the ten leaders are run again with 20 other oracles that the training \
+            data allow: does the best stay the best, and does it still hold the constraints?
+
             EXAMPLES
               stepcast sweep sweep.yaml --output results
               stepcast sweep sweep.yaml --output part-2 --shard 2/4
@@ -136,7 +139,8 @@ final class SweepProgress: @unchecked Sendable {
         guard now - start > .seconds(1), now - last > .milliseconds(200) else { return }
         last = now
         isShown = true
-        var text = "\(progress.done) of \(progress.of) configurations"
+        let what = progress.isRerun ? "reruns of the leaders" : "configurations"
+        var text = "\(progress.done) of \(progress.of) \(what)"
         if let round = progress.round { text += ", round \(round)" }
         if progress.ran > 0, progress.done < progress.of {
             let elapsed = (now - start) / .seconds(1)

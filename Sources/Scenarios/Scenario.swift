@@ -138,11 +138,11 @@ public struct Scenario: Sendable {
         let used = try without.isEmpty ? oracle : oracle.without(without, facts)
         try deployment.checkHostMemory(hostMemory)
         let enginesPerReplica = resolved.layout.dataParallelSize
-        if enginesPerReplica > 1 && facts.experts > 0 {
+        let isLockstep = enginesPerReplica > 1 && facts.experts > 0
+        if isLockstep, resolved.kvOffload != nil {
             throw InvalidInput(
                 .usage, field: "--data-parallel-size", value: "\(enginesPerReplica)",
-                "is not modelled for mixture-of-experts models, whose engines step in lockstep", accepted: "1"
-            )
+                "is not modelled for a mixture of experts with KV offload", accepted: "1")
         }
         guard (1...Self.mostReplicas).contains(replicas), replicas * enginesPerReplica <= 1 << 16 else {
             throw InvalidInput(
@@ -158,6 +158,7 @@ public struct Scenario: Sendable {
         if configuration.scheduler.offload != nil { configuration.hostLink = deployment.hostLink(facts) }
         configuration.latency = latency
         configuration.engines = engines
+        configuration.isLockstep = isLockstep
         configuration.replicas = replicas
         configuration.router = router
         configuration.seed = seed

@@ -30,6 +30,10 @@ public struct StepState: Equatable, Sendable {
     /// KV blocks copied from CPU to GPU memory by transfers that start in this step.
     public var blocksToRestore = 0
 
+    /// Tokens that the other data-parallel engines compute in the same step, and that meet the experts of this one's ranks;
+    /// nil where that is not known, and stands for as many as this engine's each.
+    public var peerTokens: Int?
+
     /// An empty step.
     public init() {}
 

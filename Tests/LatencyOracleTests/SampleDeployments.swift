@@ -57,7 +57,16 @@ enum Sample {
         return facts
     }
 
-    static var all: [DeploymentFacts] { [dense, experts] }
+    /// The same over four GPUs, two of them for each of two data-parallel engines.
+    static var dataParallelExperts: DeploymentFacts {
+        var facts = experts
+        facts.dataParallelSize = 2
+        facts.expertParallelSize = 4
+        facts.expertsPerRank = 2
+        return facts
+    }
+
+    static var all: [DeploymentFacts] { [dense, experts, dataParallelExperts] }
 
     /// A step that could occur.
     static func step(_ stream: inout RandomStream, maxTokens: Int = 8192) -> StepState {
@@ -73,6 +82,7 @@ enum Sample {
         state.kvBlocksUsed = number(27_000)
         state.blocksToOffload = number(50)
         state.blocksToRestore = number(50)
+        if number(2) == 0 { state.peerTokens = number(10_000) }
         return state
     }
 }

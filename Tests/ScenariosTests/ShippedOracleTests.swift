@@ -34,6 +34,7 @@ private let files = ShippedFiles(
             accelerator.memoryBytes = 1e14
             let ranks = pick([1, 2, 4])
             let expertParallel = stream.uniform() < 0.3
+            let engines = model.expertLayers > 0 ? pick([1, 2, 4]) : 1
             let format: String? = model.quantization == nil && stream.uniform() < 0.3 ? "fp8" : nil
             func facts(_ ranks: Int) -> DeploymentFacts? {
                 var engine = EngineConfiguration()
@@ -42,6 +43,7 @@ private let files = ShippedFiles(
                 engine.maxModelLen = .tokens(2048)
                 engine.maxNumBatchedTokens = 2048
                 engine.maxNumSeqs = 256
+                engine.dataParallelSize = engines
                 if model.expertLayers > 0 { engine.enableExpertParallel = expertParallel }
                 return try? Deployment(engine, model: model, accelerator: accelerator).facts()
             }
@@ -61,6 +63,7 @@ private let files = ShippedFiles(
             state.addDecode(contextTokens: 1 + Int(stream.uniform() * 2000))
         }
         state.runningRequests = state.prefillRequests + state.decodeRequests
+        if stream.uniform() < 0.3 { state.peerTokens = Int(stream.uniform() * 3000) }
         return state
     }
 
@@ -74,11 +77,12 @@ private let files = ShippedFiles(
                 let state = step(&stream)
                 let seconds = compiled.stepSeconds(state)
                 #expect(seconds > 0 && seconds < 1000)
-                var changes: [StepState] = [state, state, state, state]
+                var changes = [StepState](repeating: state, count: 5)
                 changes[0].addPrefill(newTokens: 1 + Int(stream.uniform() * 500), computedTokens: 100)
                 changes[1].addDecode(contextTokens: 1 + Int(stream.uniform() * 1500))
                 changes[2].decodeContextTokens += 1000
                 changes[3].runningRequests += 10
+                if let peers = state.peerTokens { changes[4].peerTokens = peers + 500 }
                 for more in changes { #expect(compiled.stepSeconds(more) >= seconds) }
             }
         }

@@ -83,4 +83,28 @@ import Testing
             }
         }
     }
+
+    @Test func `steps of data-parallel engines come back with their peers' tokens`() throws {
+        let simulated = try SimulatedSteps(
+            "model=qwen3-30b-a3b gpu=h100-sxm data-parallel-size=2 enable-expert-parallel=true workload=chat "
+                + "num-prompts=60 request-rate=20")
+        #expect(Set(simulated.steps.map(\.engine)) == [0, 1])
+        #expect(simulated.steps.allSatisfy { $0.state.peerTokens != nil })
+        #expect(Set(simulated.steps.map { $0.state.peerTokens == 0 }) == [true, false])
+        try withTemporaryFolder { folder in
+            let path = folder + "/steps.jsonl"
+            var writer = try NativeStepTraceWriter(
+                path: path, facts: simulated.prepared.facts, name: "simulated")
+            for step in simulated.steps {
+                writer.append(start: step.start, end: step.end, state: step.state, seconds: step.seconds)
+            }
+            try writer.finish()
+            var reader = try StepTraceReader(paths: [path])
+            var row = StepRow()
+            var states: [StepState] = []
+            while try reader.next(&row) { states.append(row.state) }
+            #expect(states == simulated.steps.map(\.state))
+            #expect(reader.groups.first?.facts?.dataParallelSize == 2)
+        }
+    }
 }

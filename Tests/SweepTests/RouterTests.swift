@@ -106,6 +106,23 @@ import Testing
         #expect(Set(records.map(\.engine)) == [0, 1, 2, 3])
     }
 
+    @Test func `data-parallel engines of a mixture of experts step together, without KV offload`() throws {
+        func experts(_ change: (inout Scenario) -> Void) throws -> PreparedScenario {
+            try prepared {
+                $0.engine.model = "qwen3-30b-a3b"
+                $0.engine.dataParallelSize = 2
+                $0.engine.enableExpertParallel = true
+                change(&$0)
+            }
+        }
+        let (result, records) = try records(experts { $0.replicas = 2 })
+        #expect(result.engines == 4 && result.accelerators == 4)
+        #expect(records.count == result.requests && records.allSatisfy { $0.status == .completed })
+        #expect(throws: InvalidInput.self) {
+            _ = try experts { $0.engine.kvOffloadingSize = 8 }
+        }
+    }
+
     @Test func `an unknown router is refused with the nearest name, and so are too many replicas`() throws {
         #expect(throws: InvalidInput.self) { try RoutingPolicy(parsing: "round-robbin") }
         do { _ = try RoutingPolicy(parsing: "prefix-afinity") } catch {

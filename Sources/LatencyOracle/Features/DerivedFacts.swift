@@ -18,7 +18,8 @@ extension DeploymentFacts {
     /// FLOPs of one token in one routed expert, its share on a rank where experts are split.
     var expertFlopsPerTokenPerRank: Double { 2 * expertWeightBytesPerRank / bytesPerWeight }
 
-    /// FLOPs of a token in all of its routed experts, averaged over the ranks that share them.
+    /// FLOPs of a token, of whatever data-parallel engine, in all of its routed experts, averaged over the ranks that share
+    /// them.
     var routedFlopsPerTokenPerRank: Double {
         guard experts > 0 else { return 0 }
         let ofRank = expertsPerRank / Double(experts)
@@ -27,7 +28,8 @@ extension DeploymentFacts {
 
     /// Matrix FLOPs per token and rank outside the routed experts.
     var denseMatrixFlopsPerTokenPerRank: Double {
-        max(0, flopsPerTokenPerRank - routedFlopsPerTokenPerRank)
+        // What a rank computes per own token holds the experts' work for the tokens of all data-parallel engines.
+        max(0, flopsPerTokenPerRank - Double(max(1, dataParallelSize)) * routedFlopsPerTokenPerRank)
     }
 
     /// Peak of attention and the output projection.

@@ -88,16 +88,17 @@ enum PhysicsStepFeatures {
             [.matrixRoofline: 1]
         },
         StepFeature("expert_flops", unit: "s", "matrix FLOPs in routed experts / peak") {
-            [.paddedTokens: ratio($0.routedFlopsPerTokenPerRank, $0.peakFlops)]
+            let seconds = ratio($0.routedFlopsPerTokenPerRank, $0.peakFlops)
+            return [.paddedTokens: seconds, .peerTokens: seconds]
         },
         StepFeature(
             "expert_concentration", unit: "s",
             "matrix FLOPs in experts of other ranks / peak: what a rank gets more when routing favours it"
         ) {
-            [
-                .paddedTokens: ratio($0.routedFlopsPerTokenPerRank, $0.peakFlops)
-                    * Double(max(0, $0.expertParallelSize - 1))
-            ]
+            let seconds =
+                ratio($0.routedFlopsPerTokenPerRank, $0.peakFlops)
+                * Double(max(0, $0.expertParallelSize - 1))
+            return [.paddedTokens: seconds, .peerTokens: seconds]
         },
         StepFeature("expert_load_spread", unit: "s", "excess FLOPs of the busiest expert / peak") {
             [
@@ -165,13 +166,13 @@ enum PhysicsStepFeatures {
         ) {
             // Per routed token: gate, up and down projections read or write 3 x their width; gathering, writing and
             // adding up read or write the residual stream three times.
-            guard $0.experts > 0, $0.hiddenSize > 0 else { return [.prefillTokens: 0] }
+            guard $0.experts > 0, $0.hiddenSize > 0 else { return LinearForm() }
             let hidden = Double($0.hiddenSize)
             let widths = $0.expertFlopsPerTokenPerRank / (2 * hidden) + 3 * hidden
             let routed = Double($0.expertsPerToken) * $0.expertsPerRank / Double($0.experts)
             let bytes = routed * Double($0.expertLayers) * widths * $0.activationBytes
             let seconds = ratio(bytes, $0.memoryBandwidth)
-            return [.prefillTokens: seconds, .decodeRequests: seconds]
+            return [.prefillTokens: seconds, .decodeRequests: seconds, .peerTokens: seconds]
         }
     ]
 
@@ -202,10 +203,15 @@ enum PhysicsStepFeatures {
             "expert_all_to_all", unit: "s", "tokens sent to and from experts of other ranks / link bandwidth"
         ) {
             let ranks = Double(max(1, $0.expertParallelSize))
-            let sent = 2 * Double($0.expertsPerToken) * (ranks - 1) / (ranks * ranks)
+            let engines = Double(max(1, $0.dataParallelSize))
+            // Where experts are not dealt out, every data-parallel engine gathers the tokens of all and scatters the sums.
+            let sent =
+                $0.expertParallelSize > 1
+                ? 2 * Double($0.expertsPerToken) * (ranks - 1) / (ranks * ranks)
+                : 2 * (engines - 1) / engines
             let bytes = sent * Double($0.expertLayers) * Double($0.hiddenSize) * $0.activationBytes
             let seconds = ratio(bytes, $0.interconnectBandwidth)
-            return [.prefillTokens: seconds, .decodeRequests: seconds]
+            return [.prefillTokens: seconds, .decodeRequests: seconds, .peerTokens: seconds]
         },
     ]
 

@@ -1,7 +1,8 @@
 /// The quantities of a step that change within a run. Every step-time feature is, for one deployment, a linear
 /// form in these; that is why any linear model over any features compiles to one form per scenario.
 ///
-/// The last seven are functions of the batch's token count alone and need the deployment's facts.
+/// The last eight are functions of the token counts of the batch and of its data-parallel peers alone and need the
+/// deployment's facts.
 @frozen
 public enum StepTerm: Int, CaseIterable, Sendable {
     /// 1.
@@ -68,10 +69,12 @@ public enum StepTerm: Int, CaseIterable, Sendable {
     case expertLoadSpread
     /// Routed tokens by which the busiest expert-parallel rank exceeds the mean.
     case rankLoadSpread
+    /// Tokens of the other data-parallel engines, which meet the experts, too; 0 for a dense model.
+    case peerTokens
 
     /// Number of terms.
     public static let count = StepTerm.allCases.count
-    /// First of the terms that depend on the batch's tokens alone.
+    /// First of the terms that depend on token counts alone.
     static let firstTokenFunction = StepTerm.paddedTokens.rawValue
     /// Requests waiting beyond these cost nothing more: a queue of any length has a bounded effect.
     public static let mostQueuedRequests = 256

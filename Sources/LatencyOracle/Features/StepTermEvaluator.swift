@@ -48,7 +48,7 @@ public struct StepTermEvaluator: Sendable {
         terms[StepTerm.sustainedPrefillTokens.rawValue] = Double(
             max(0, state.prefillTokens - StepTerm.burstTokens))
         let (tokens, overflow) = state.prefillTokens.addingReportingOverflow(state.decodeRequests)
-        let values = functions.values(overflow ? .max : tokens)
+        let values = functions.values(overflow ? .max : tokens, peerTokens: state.peerTokens)
         terms[StepTerm.paddedTokens.rawValue] = values.0
         terms[StepTerm.tokensAbove128.rawValue] = values.1
         terms[StepTerm.tokensAbove512.rawValue] = values.2
@@ -56,6 +56,7 @@ public struct StepTermEvaluator: Sendable {
         terms[StepTerm.distinctExperts.rawValue] = values.4
         terms[StepTerm.expertLoadSpread.rawValue] = values.5
         terms[StepTerm.rankLoadSpread.rawValue] = values.6
+        terms[StepTerm.peerTokens.rawValue] = values.7
     }
 }
 

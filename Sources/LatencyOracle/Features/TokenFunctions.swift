@@ -4,9 +4,13 @@ import ServingCore
     import Glibc
 #endif
 
-/// The terms that depend on nothing but the number of tokens in the batch, for one deployment.
+/// The terms that depend on nothing but the number of tokens in the batch and in those of data-parallel peers, for one
+/// deployment.
 @usableFromInline
 struct TokenFunctions: Sendable {
+    /// Values in the order of `StepTerm` from `paddedTokens` on.
+    typealias Values = (Double, Double, Double, Double, Double, Double, Double, Double)
+
     private let graphSizes: [Int]
     private let weightSeconds: Double
     private let flopSecondsPerToken: Double
@@ -14,6 +18,8 @@ struct TokenFunctions: Sendable {
     private let expertsPerToken: Double
     private let expertsPerRank: Double
     private let expertRanks: Double
+    /// Data-parallel engines whose tokens meet the same experts, besides this one.
+    private let peers: Int
 
     init(facts: DeploymentFacts) {
         graphSizes = facts.cudaGraphSizes.filter { $0 > 0 }.sorted()
@@ -23,6 +29,7 @@ struct TokenFunctions: Sendable {
         expertsPerToken = Double(max(0, min(facts.expertsPerToken, facts.experts)))
         expertsPerRank = max(0, facts.expertsPerRank)
         expertRanks = Double(max(1, facts.expertParallelSize))
+        peers = facts.experts > 0 ? max(1, facts.dataParallelSize) - 1 : 0
     }
 
     /// The smallest captured CUDA graph that holds the tokens; the tokens themselves beyond the largest
@@ -38,14 +45,25 @@ struct TokenFunctions: Sendable {
         return graphSizes[low]
     }
 
-    /// Values of the token functions, in the order of `StepTerm` from `paddedTokens` on.
-    func values(_ tokens: Int) -> (Double, Double, Double, Double, Double, Double, Double) {
+    /// Values of the token functions.
+    /// - Parameter peerTokens: of all peers together; nil for as many as `tokens` each.
+    func values(_ tokens: Int, peerTokens: Int? = nil) -> Values {
         let padded = Double(padded(tokens))
+        let elsewhere = self.peerTokens(peerTokens, beside: tokens)
+        let (all, overflow) = tokens.addingReportingOverflow(elsewhere)
+        let routed = overflow ? .max : all
         return (
             padded, max(0, padded - 128), max(0, padded - 512),
             tokens > 0 ? max(weightSeconds, padded * flopSecondsPerToken) : 0,
-            distinctExperts(tokens), expertLoadSpread(tokens), rankLoadSpread(tokens)
+            distinctExperts(routed), expertLoadSpread(routed), rankLoadSpread(routed), Double(elsewhere)
         )
+    }
+
+    private func peerTokens(_ stated: Int?, beside tokens: Int) -> Int {
+        guard peers > 0 else { return 0 }
+        if let stated { return max(0, stated) }
+        let (all, overflow) = max(0, tokens).multipliedReportingOverflow(by: peers)
+        return overflow ? .max : all
     }
 
     /// Expected distinct experts per rank with routing uniform at random: E_rank (1 - (1 - k/E)^tokens).

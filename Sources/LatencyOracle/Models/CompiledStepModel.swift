@@ -4,7 +4,7 @@ import ServingCore
 /// look-up per step, without allocation.
 ///
 /// Whatever depends on the batch's token count alone (CUDA-graph padding, distinct experts, hinges, the matrix
-/// roofline) is one table, exact for every count up to the largest batch.
+/// roofline) is one table, exact for every count up to the largest batch, as long as data-parallel peers do as much.
 ///
 /// A class, because a struct of this size would be copied whenever it is asked.
 public final class CompiledStepModel: Sendable {
@@ -116,10 +116,10 @@ public final class CompiledStepModel: Sendable {
         }
         if hasRareTerms { seconds += rareTerms(state, prefill, decode) }
         let tokens = state.prefillTokens &+ state.decodeRequests
-        if tokens >= 0, tokens < byTokens.count {
+        if tokens >= 0, tokens < byTokens.count, state.peerTokens == nil {
             seconds += byTokens[tokens]
         } else {
-            seconds += beyondTable(tokens)
+            seconds += beyondTable(tokens, peerTokens: state.peerTokens)
         }
         return seconds
     }
@@ -142,13 +142,12 @@ public final class CompiledStepModel: Sendable {
     }
 
     @usableFromInline
-    func beyondTable(_ tokens: Int) -> Double {
-        Self.apply(tailCoefficients, tail.values(tokens < 0 ? 0 : tokens))
+    func beyondTable(_ tokens: Int, peerTokens: Int?) -> Double {
+        Self.apply(tailCoefficients, tail.values(tokens < 0 ? 0 : tokens, peerTokens: peerTokens))
     }
 
-    private static func apply(
-        _ c: [Double], _ v: (Double, Double, Double, Double, Double, Double, Double)
-    ) -> Double {
-        c[0] * v.0 + c[1] * v.1 + c[2] * v.2 + c[3] * v.3 + c[4] * v.4 + c[5] * v.5 + c[6] * v.6
+    private static func apply(_ c: [Double], _ v: TokenFunctions.Values) -> Double {
+        let dense = c[0] * v.0 + c[1] * v.1 + c[2] * v.2 + c[3] * v.3
+        return dense + c[4] * v.4 + c[5] * v.5 + c[6] * v.6 + c[7] * v.7
     }
 }

@@ -63,6 +63,8 @@ struct EngineDriver {
     /// Copies to and from host memory; nil without offload.
     private(set) var transfers: KVTransfers?
     private let hasTransfers: Bool
+    /// Whether a group decides how long its steps take.
+    private let isLockstep: Bool
 
     init(_ configuration: SimulationConfiguration, number: Int) {
         core = EngineCore(configuration: configuration.scheduler)
@@ -70,6 +72,7 @@ struct EngineDriver {
         oracle = configuration.oracle
         latency = configuration.latency
         hasTransfers = configuration.scheduler.offload != nil
+        isLockstep = configuration.isLockstep
         if hasTransfers {
             var link = HostLinkConfiguration(bandwidth: .infinity, bytesPerBlock: 0)
             link.latency = 0
@@ -104,7 +107,7 @@ struct EngineDriver {
         }
     }
 
-    private mutating func takeIn(until time: Ticks, _ context: inout RunContext) {
+    mutating func takeIn(until time: Ticks, _ context: inout RunContext) {
         while !inbox.isEmpty, inbox[0].time <= time {
             let arrival = inbox.removeFirst()
             // The order of sending stands for the time: real clocks never tie, and among equal times the priority
@@ -199,7 +202,7 @@ struct EngineDriver {
         }
     }
 
-    private mutating func schedule(at time: Ticks, _ context: inout RunContext) {
+    mutating func schedule(at time: Ticks, _ context: inout RunContext) {
         switch core.advance() {
         case .idle: sleep()
         case .scheduled: launch(at: time, &context)
@@ -230,13 +233,14 @@ struct EngineDriver {
             flights[i].launch(scheduled: time, start: start, end: start, beganTransfers: beganTransfers)
             return
         }
-        let seconds = stepSeconds(core.newestState)
-        let end = start + max(Ticks(seconds: seconds), 1)
+        // In a group the end is known once all have composed the step.
+        let seconds = isLockstep ? 0 : stepSeconds(core.newestState)
+        let end = isLockstep ? .max : start + max(Ticks(seconds: seconds), 1)
         flights[i].launch(
             core.newestState, engine: number, index: stepCount, scheduled: time, start: start, end: end,
             seconds: seconds, beganTransfers: beganTransfers)
         stepCount += 1
-        acceleratorFree = end
+        if !isLockstep { acceleratorFree = end }
         if hasTransfers { transfers!.readWeights(at: start) }
         if core.hasNewestAdmissions { noteAdmissions(start: start, &context) }
     }

@@ -24,6 +24,8 @@ public struct SimulationConfiguration: Sendable {
     public var latency = LatencyMode.mean
     /// Engines in all: those of every replica, which share the replica's requests by vLLM's internal load balancer.
     public var engines = 1
+    /// Whether the engines of a replica step in lockstep, as those of a mixture of experts do under data parallelism.
+    public var isLockstep = false
     /// Servers behind a router; divides `engines`.
     public var replicas = 1
     /// How the router chooses a replica.

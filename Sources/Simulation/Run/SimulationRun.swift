@@ -9,6 +9,8 @@ import Workload
 public struct SimulationRun {
     private let configuration: SimulationConfiguration
     private var engines: [EngineDriver]
+    /// Engines that step together, by replica; empty where each steps by itself.
+    private var groups: [LockstepGroup]
     private var context: RunContext
     private var router: Router
     private var request = IncomingRequest()
@@ -21,6 +23,10 @@ public struct SimulationRun {
         self.configuration = configuration
         router = Router(configuration)
         engines = (0..<configuration.engines).map { EngineDriver(configuration, number: $0) }
+        let size = router.enginesPerReplica
+        groups =
+            configuration.isLockstep
+            ? (0..<configuration.engines / size).map { LockstepGroup(first: $0 * size, count: size) } : []
         context = RunContext(
             configuration, client: try Client(stream: requests), timeout: requests.clientTimeout)
     }
@@ -48,8 +54,8 @@ public struct SimulationRun {
     public mutating func advance(events: Int) throws -> Bool {
         var left = events
         while left > 0 {
-            let next = nextEngine()
-            let engineTime = engines[next].nextEvent
+            let next = groups.isEmpty ? nextEngine() : nextGroup()
+            let engineTime = groups.isEmpty ? engines[next].nextEvent : groups[next].nextEvent
             let send = context.client.nextSend
             let deadline = context.nextDeadline
             if send <= engineTime && send <= deadline {
@@ -62,6 +68,12 @@ public struct SimulationRun {
                 now = max(now, deadline)
                 let due = context.popDeadline()
                 engines[due.engine].giveUp(due.handle, at: due.time, &context)
+                wakeGroup(of: due.engine)
+                left -= 1
+            } else if !groups.isEmpty {
+                guard engineTime < configuration.horizon else { return false }
+                groups[next].runBoundary(&engines, &context)
+                now = engineTime
                 left -= 1
             } else {
                 guard engineTime < configuration.horizon else { return false }
@@ -78,6 +90,16 @@ public struct SimulationRun {
         var best = 0
         for i in engines.indices.dropFirst() where engines[i].nextEvent < engines[best].nextEvent { best = i }
         return best
+    }
+
+    private func nextGroup() -> Int {
+        groups.indices.min { groups[$0].nextEvent < groups[$1].nextEvent }!
+    }
+
+    /// Lets the group of an engine look at what has changed for it.
+    private mutating func wakeGroup(of engine: Int) {
+        guard !groups.isEmpty else { return }
+        groups[engine / router.enginesPerReplica].wake(engines)
     }
 
     @inline(__always)
@@ -105,6 +127,7 @@ public struct SimulationRun {
         let arrives = time + context.arrivalTime(promptTokens: request.promptTokens)
         let engine = engines.count == 1 ? 0 : chooseEngine(index)
         engines[engine].accept(request, index: index, sent: time, arrives: arrives)
+        wakeGroup(of: engine)
     }
 
     /// The router's choice of a replica, and the replica's own of one of its engines.

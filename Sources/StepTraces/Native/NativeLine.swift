@@ -40,6 +40,7 @@ func parseNativeLine(_ line: borrowing RawSpan, _ row: inout StepRow) throws(JSO
         case .total: parsed.state.kvBlocksTotal = try json.count()
         case .offload: parsed.state.blocksToOffload = try json.count()
         case .restore: parsed.state.blocksToRestore = try json.count()
+        case .peers: parsed.state.peerTokens = try json.count()
         case .run: parsed.run = try json.count()
         case .context: parsed.contextSource = try json.enumeration { $0.name }
         case .target: parsed.targetSource = try json.enumeration { $0.name }
@@ -74,7 +75,8 @@ func parseNativeLine(_ line: borrowing RawSpan, _ row: inout StepRow) throws(JSO
 private enum NativeField: UInt32 {
     case step, start, end, seconds, prefillRequests, prefillTokens, prefillContext, prefillPairs,
         decodeRequests
-    case decodeContext, running, waiting, used, total, offload, restore, run, context, target, excluded,
+    case decodeContext, running, waiting, used, total, offload, restore, peers, run, context, target,
+        excluded,
         format
 
     static let needed: UInt32 = {
@@ -114,6 +116,8 @@ private enum NativeField: UInt32 {
             self = .offload
         } else if json.key(is: "blocks_to_restore") {
             self = .restore
+        } else if json.key(is: "peer_tokens") {
+            self = .peers
         } else if json.key(is: "run") {
             self = .run
         } else if json.key(is: "context") {

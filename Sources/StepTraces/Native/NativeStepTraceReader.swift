@@ -173,6 +173,7 @@ public struct NativeStepTraceReader: ~Copyable {
             row.state.kvBlocksTotal = total
             row.state.blocksToOffload = offload
             row.state.blocksToRestore = restore
+            row.state.peerTokens = nil
             row.exclusion = prefillTokens | decodeRequests == 0 ? .emptyStep : nil
             return true
         }

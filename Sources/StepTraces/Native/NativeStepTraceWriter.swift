@@ -122,6 +122,10 @@ public struct NativeStepTraceWriter: ~Copyable {
         file.append(integer: state.blocksToOffload)
         file.append(",\"blocks_to_restore\":")
         file.append(integer: state.blocksToRestore)
+        if let peers = state.peerTokens {
+            file.append(",\"peer_tokens\":")
+            file.append(integer: peers)
+        }
     }
 
     /// Writes out everything and gives the file its name.

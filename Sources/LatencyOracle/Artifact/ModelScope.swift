@@ -91,12 +91,21 @@ public struct ScopedStepModel: Codable, Equatable, Sendable {
 }
 
 extension StepModel {
-    /// The most specific model for a deployment, and its scope; this model itself where no scope matches.
+    /// The most specific model for a deployment, and its scope; this model itself where no scope matches. A model that does
+    /// not say where its training data lay takes the domain of the next less specific one that does.
     public func specialised(for facts: DeploymentFacts) -> (model: StepModel, scope: ModelScope?) {
         var best: ScopedStepModel?
+        var domain: (conditions: Int, value: TrainingDomain)?
         for candidate in specialised ?? [] where candidate.scope.matches(facts) {
-            if candidate.scope.conditions > best?.scope.conditions ?? -1 { best = candidate }
+            let conditions = candidate.scope.conditions
+            if conditions > best?.scope.conditions ?? -1 { best = candidate }
+            if let own = candidate.model.domain, conditions > domain?.conditions ?? -1 {
+                domain = (conditions, own)
+            }
         }
-        return best.map { ($0.model, $0.scope) } ?? (self, nil)
+        guard let best else { return (self, nil) }
+        var model = best.model
+        model.domain = model.domain ?? domain?.value ?? self.domain
+        return (model, best.scope)
     }
 }

@@ -112,6 +112,8 @@ public struct StepModel: Codable, Equatable, Sendable {
     public var specialised: [ScopedStepModel]?
     /// What it was learned from, in a clause.
     public var basis: String?
+    /// Whether it is of one deployment of which nothing but kernel times is known.
+    public var restsOnKernelTimes: Bool?
 
     /// A model of coefficients.
     public init(
@@ -130,6 +132,7 @@ public struct StepModel: Codable, Equatable, Sendable {
         case dropped, specialised, basis
         case featureSet = "feature_set"
         case minimumSeconds = "minimum_seconds"
+        case restsOnKernelTimes = "rests_on_kernel_times"
     }
 }
 

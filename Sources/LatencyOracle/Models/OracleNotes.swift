@@ -9,6 +9,8 @@ extension StepTimeOracle {
         switch scope {
         case _ where model.kind == .roofline:
             notes.append("step times from hardware facts and the usual efficiencies of kernels, not trained")
+        case .some(let scope) where model.restsOnKernelTimes == true:
+            notes.append("step times of \(scope)" + clause(model.basis))
         case .some(let scope) where scope.model != nil:
             notes.append("step times calibrated on this deployment" + clause(model.basis))
         case .some(let scope):
@@ -23,7 +25,10 @@ extension StepTimeOracle {
             notes.append("step times extrapolated" + reason + clause(model.basis))
         }
         if let discrepancy = model.discrepancy {
-            let whole = scope?.model != nil ? "single runs lie" : "models left out of training lay"
+            let whole =
+                model.restsOnKernelTimes == true
+                ? "forecasts from such kernel times lie"
+                : scope?.model != nil ? "single runs lie" : "models left out of training lay"
             notes.append(
                 "\(whole) off by \(percent(discrepancy.scaleStd)) % (one standard deviation)")
         }

@@ -8,7 +8,23 @@ struct DeviationsOfModels {
     private(set) var all: Discrepancy?
     private var byScope: [KernelHierarchy.Scope: [Deviation]] = [:]
     private var byKind: [Bool: [Deviation]] = [:]
+    private var withModel: [Level: [Deviation]] = [:]
     private let engine: Double
+
+    /// How far mixtures of experts on real engines are taken to lie off their kernel times where these are known: in 16
+    /// bits as far as Mixtral on H100 does at most, the only one that was measured; in fewer, which nobody has measured, more.
+    static let expertsOnEngines = (in16Bits: 0.06, inFewer: 0.1)
+
+    /// Deployments of which kernel times of the model, or of the very layout, are known.
+    private struct Level: Hashable {
+        var format: String
+        var hasLayout: Bool
+
+        init(_ deployment: KernelsOfModels.Deployment) {
+            format = deployment.scope.format
+            hasLayout = deployment.layout != nil
+        }
+    }
 
     private struct Deviation {
         var scale: Double
@@ -18,13 +34,12 @@ struct DeviationsOfModels {
     /// Leaves out one model of `own` after the other.
     /// - Throws: `InvalidInput` when what is left cannot be learned from.
     init(
-        own: StepDataSet, _ evidence: HierarchicalTrainer.Evidence, host: HostTime, trainer: StepTimeTrainer,
-        features: [StepFeature]
+        own: StepDataSet, _ evidence: HierarchicalTrainer.Evidence, kernels: KernelHierarchy, host: HostTime,
+        trainer: StepTimeTrainer, features: [StepFeature]
     ) throws {
         // Real engines beyond kernels: what a host time learned on the other models leaves.
         var left: [Double] = []
         let measuredModels = Set(host.configurations.map(\.facts.modelName)).sorted()
-        let kernels = try KernelHierarchy(evidence.kernels, trainer: trainer, features: features)
         for model in measuredModels where measuredModels.count > 1 {
             let others = HostTime(evidence.without(model).measured, kernels: kernels, trainer: trainer)
             for configuration in host.configurations where configuration.facts.modelName == model {
@@ -52,6 +67,17 @@ struct DeviationsOfModels {
             }
         }
         all = discrepancy(deviations)
+        for known in kernels.models?.leftOut ?? [] {
+            withModel[Level(known.deployment), default: []].append(Self.deviation(known.predictions))
+        }
+    }
+
+    /// Of deployments whose model's kernel times are known, or those of the layout, too.
+    func discrepancy(_ deployment: KernelsOfModels.Deployment) -> Discrepancy? {
+        let level = Level(deployment)
+        let onEngine =
+            level.format == "bf16" ? Self.expertsOnEngines.in16Bits : Self.expertsOnEngines.inFewer
+        return discrepancy(withModel[level] ?? [], engine: onEngine) ?? discrepancy(deployment.scope)
     }
 
     /// Of a scope's deployments; of all with experts or without where the scope has too few.
@@ -61,6 +87,10 @@ struct DeviationsOfModels {
     }
 
     private func discrepancy(_ deviations: [Deviation]) -> Discrepancy? {
+        discrepancy(deviations, engine: engine)
+    }
+
+    private func discrepancy(_ deviations: [Deviation], engine: Double) -> Discrepancy? {
         guard deviations.count >= 3 else { return nil }
         let kernels = Self.size(deviations.map(\.scale))
         return Discrepancy(
@@ -74,12 +104,17 @@ struct DeviationsOfModels {
         _ features: [StepFeature]
     ) -> Deviation {
         let design = trainer.designRows(data, rows: rows, features: features)
-        let pairs = rows.indices.map { i in
-            (
-                predicted: zip(design.row(i), factors).reduce(0) { $0 + $1.0 * $1.1 },
-                measured: design.targets[i]
-            )
-        }.sorted { $0.predicted < $1.predicted }
+        return deviation(
+            rows.indices.map { i in
+                (
+                    predicted: zip(design.row(i), factors).reduce(0) { $0 + $1.0 * $1.1 },
+                    measured: design.targets[i]
+                )
+            })
+    }
+
+    private static func deviation(_ pairs: [(predicted: Double, measured: Double)]) -> Deviation {
+        let pairs = pairs.sorted { $0.predicted < $1.predicted }
         let ratio = median(sorted: pairs.map { $0.measured / max($0.predicted, 1e-9) }.sorted())
         let short = pairs.prefix(max(3, pairs.count / 4))
         return Deviation(

@@ -35,7 +35,13 @@ struct HierarchicalTrainer {
         let left = Set(data.group.map { data.groups[$0].facts.modelName }).subtracting(given)
         let own = data.selecting(rows)
         let evidence = Evidence(own: own, options.evidence, without: left)
-        let kernels = try KernelHierarchy(evidence.kernels, trainer: steps, features: features)
+        let accelerators = Set(own.groups.map(\.facts.acceleratorName))
+        let withRows = Set(own.group.map { own.groups[$0].facts.acceleratorName })
+        // A model that is left out to see how well others predict it has none of its own.
+        let kernels = try KernelHierarchy(evidence.kernels, trainer: steps, features: features) { facts in
+            options.specialisation == .configuration && left.isEmpty
+                && withRows.contains(facts.acceleratorName)
+        }
         let host = HostTime(evidence.measured, kernels: kernels, trainer: steps)
         let configurations = host.configurations.map {
             ConfigurationFit($0, kernels: kernels, host: host, sums: evidence.kernels, trainer: steps)
@@ -43,9 +49,9 @@ struct HierarchicalTrainer {
         let noise = ConfigurationFit.noise(configurations) ?? StepTimeOracle.roofline.artifact.step.noise
         let deviations =
             options.discrepancy
-            ? try DeviationsOfModels(own: own, evidence, host: host, trainer: steps, features: features) : nil
+            ? try DeviationsOfModels(
+                own: own, evidence, kernels: kernels, host: host, trainer: steps, features: features) : nil
 
-        let accelerators = Set(own.groups.map(\.facts.acceleratorName))
         var wide = kernels.pooled
         if accelerators.count == 1, let only = accelerators.first {
             wide = kernels.accelerators[only] ?? wide
@@ -77,6 +83,14 @@ struct HierarchicalTrainer {
             scoped.append(ScopedStepModel(scope: ModelScope(accelerator: facts), model: part))
         }
         if options.specialisation == .configuration {
+            for (deployment, factors) in kernels.models?.all ?? [] {
+                var part = stepModel(host.adding(to: factors), noise)
+                part.discrepancy = deviations?.discrepancy(deployment)
+                part.basis =
+                    deployment.layout == nil ? "kernel times of its other layouts" : "its kernel times"
+                part.restsOnKernelTimes = true
+                scoped.append(ScopedStepModel(scope: deployment.modelScope, model: part))
+            }
             for fit in configurations where accelerators.contains(fit.configuration.facts.acceleratorName) {
                 var part = stepModel(fit.coefficients, fit.noise ?? noise)
                 part.domain = domain(fit.rows, Array(0..<fit.rows.count))
@@ -140,7 +154,11 @@ extension StepDataSet {
 
 extension KernelHierarchy {
     /// Learns from all rows of a data set.
-    init(_ data: StepDataSet, trainer: StepTimeTrainer, features: [StepFeature]) throws {
-        try self.init(data, rows: Array(0..<data.count), trainer: trainer, features: features)
+    init(
+        _ data: StepDataSet, trainer: StepTimeTrainer, features: [StepFeature],
+        models: (DeploymentFacts) -> Bool = { _ in false }
+    ) throws {
+        try self.init(
+            data, rows: Array(0..<data.count), trainer: trainer, features: features, models: models)
     }
 }

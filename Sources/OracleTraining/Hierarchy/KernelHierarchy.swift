@@ -53,10 +53,16 @@ struct KernelHierarchy {
     private(set) var accelerators: [String: [Double]] = [:]
     /// Factors by scope.
     private(set) var scopes: [Scope: [Double]] = [:]
+    /// Factors of mixtures of experts by model and layout, below those of the scope; nil unless asked for.
+    private(set) var models: KernelsOfModels?
 
     /// Learns from the rows given.
+    /// - Parameter hasModels: which mixtures of experts have factors of their own.
     /// - Throws: `InvalidInput` when there are no dense rows.
-    init(_ data: StepDataSet, rows: [Int], trainer: StepTimeTrainer, features: [StepFeature]) throws {
+    init(
+        _ data: StepDataSet, rows: [Int], trainer: StepTimeTrainer, features: [StepFeature],
+        models hasModels: (DeploymentFacts) -> Bool = { _ in false }
+    ) throws {
         self.features = features
         func indices(_ names: [String]) -> [Int] {
             names.compactMap { name in features.firstIndex { $0.name == name } }
@@ -112,12 +118,21 @@ struct KernelHierarchy {
             guard scope.hasExperts else { continue }
             scopes[scope] = fit(experts, prior: base, Self.expertShrinkage) { $0 == scope }
         }
+        let ofModels = rows.indices.filter {
+            let facts = data.groups[data.group[rows[$0]]].facts
+            return facts.experts > 0 && hasModels(facts)
+        }
+        guard !ofModels.isEmpty else { return }
+        models = KernelsOfModels(
+            design.selecting(ofModels), facts: ofModels.map { data.groups[data.group[rows[$0]]].facts },
+            experts: experts, above: ofModels.map { scopes[scopeOfGroup[data.group[rows[$0]]]] ?? all })
     }
 
     /// Factors for a deployment.
     func coefficients(_ facts: DeploymentFacts) -> [Double] {
         let scope = Scope(facts)
-        return scopes[scope] ?? scopes[Scope(denseOf: scope)] ?? accelerators[scope.accelerator] ?? pooled
+        return models?.coefficients(facts) ?? scopes[scope] ?? scopes[Scope(denseOf: scope)] ?? accelerators[
+            scope.accelerator] ?? pooled
     }
 }
 

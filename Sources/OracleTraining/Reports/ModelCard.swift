@@ -81,7 +81,8 @@ public enum ModelCard {
         guard parts.contains(where: { $0.1.basis != nil }) else { return [] }
         var lines = [
             "", "## What it rests on",
-            "Deviations are standard deviations over models left out of training; of measured deployments over runs.",
+            "Deviations are standard deviations over models left out of training; of measured deployments over runs; of deployments",
+            "with kernel times of their own over rows or layouts left out, and of engines from kernels.",
             "", "| deployments | learned from | deviate by, % | and, ms |", "| --- | --- | --- | --- |",
         ]
         for (scope, model) in parts {

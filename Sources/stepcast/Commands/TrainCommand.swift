@@ -213,7 +213,9 @@ struct TrainCommand: ParsableCommand {
         }
         let models = Set(data.groups.map(\.facts.modelName)).count
         let accelerators = Set(data.groups.map(\.facts.acceleratorName)).sorted().joined(separator: ", ")
-        let measured = (outcome.model.specialised ?? []).count { $0.scope.model != nil }
+        let measured = (outcome.model.specialised ?? []).count {
+            $0.scope.model != nil && $0.model.restsOnKernelTimes != true
+        }
         return "kernel times of \(models) models in \(configurations) configurations on \(accelerators)"
             + (measured > 0 ? ", measured steps of \(measured) of them" : "")
     }

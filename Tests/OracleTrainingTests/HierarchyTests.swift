@@ -45,14 +45,7 @@ import Testing
             let group = data.addGroup(.init(name: name, facts: facts))
             let oracle = try StepTimeOracle.roofline.compile(for: facts)
             for _ in 0..<80 {
-                var state = StepState()
-                if stream.uniform() < 0.5 {
-                    state.addPrefill(newTokens: 1 + Int(stream.uniform() * 2000), computedTokens: 0)
-                }
-                for _ in 0..<(1 + Int(stream.uniform() * 50)) {
-                    state.addDecode(contextTokens: 100 + Int(stream.uniform() * 2000))
-                }
-                state.runningRequests = state.prefillRequests + state.decodeRequests
+                let state = randomStep(&stream)
                 data.append(
                     state, seconds: (models[name] ?? 1) * oracle.stepSeconds(state), group: group, run: 0)
             }

@@ -52,14 +52,7 @@ import Testing
                         .value ?? 0
                 }
                 for _ in 0..<30 {
-                    var state = StepState()
-                    if stream.uniform() < 0.5 {
-                        state.addPrefill(newTokens: 1 + Int(stream.uniform() * 2000), computedTokens: 0)
-                    }
-                    for _ in 0..<(1 + Int(stream.uniform() * 50)) {
-                        state.addDecode(contextTokens: 100 + Int(stream.uniform() * 2000))
-                    }
-                    state.runningRequests = state.prefillRequests + state.decodeRequests
+                    let state = randomStep(&stream)
                     let ofExperts = zip(evaluator.values(of: state), factors).reduce(0) { $0 + $1.0 * $1.1 }
                     data.append(
                         state, seconds: all.stepSeconds(state) + (slow - 1) * ofExperts, group: group, run: 0)

@@ -33,6 +33,17 @@ import Workload
         return (configuration, load, timeout)
     }
 
+    private static func group(isAsync: Bool, blocks: Int) throws -> SimulationConfiguration {
+        var scheduler = SchedulerConfiguration(
+            maxNumBatchedTokens: 2048, maxNumSeqs: 8, numBlocks: blocks, maxModelLen: 1024)
+        scheduler.asyncScheduling = isAsync
+        var configuration = SimulationConfiguration(
+            scheduler: scheduler, oracle: try StepTimeOracle.roofline.compile(for: facts()))
+        configuration.engines = 3
+        configuration.isLockstep = true
+        return configuration
+    }
+
     /// Steps that began together, in order of time.
     private static func groups(_ steps: [StepRecord]) -> [[StepRecord]] {
         Dictionary(grouping: steps, by: \.start).sorted { $0.key < $1.key }.map {
@@ -119,13 +130,7 @@ import Workload
     func `an idle group steps on to its 32nd step, and a request waits for the one that runs`(
         isAsync: Bool
     ) throws {
-        var scheduler = SchedulerConfiguration(
-            maxNumBatchedTokens: 2048, maxNumSeqs: 8, numBlocks: 500, maxModelLen: 1024)
-        scheduler.asyncScheduling = isAsync
-        var configuration = SimulationConfiguration(
-            scheduler: scheduler, oracle: try StepTimeOracle.roofline.compile(for: Self.facts()))
-        configuration.engines = 3
-        configuration.isLockstep = true
+        let configuration = try Self.group(isAsync: isAsync, blocks: 500)
         var load = WorkloadSpecification()
         load.numPrompts = 2
         load.classes[0].inputLength = .constant(100)
@@ -156,13 +161,7 @@ import Workload
     @Test(arguments: [true, false]) func `a request that can never be admitted ends the run as unfinished`(
         isAsync: Bool
     ) throws {
-        var scheduler = SchedulerConfiguration(
-            maxNumBatchedTokens: 2048, maxNumSeqs: 8, numBlocks: 6, maxModelLen: 1024)
-        scheduler.asyncScheduling = isAsync
-        var configuration = SimulationConfiguration(
-            scheduler: scheduler, oracle: try StepTimeOracle.roofline.compile(for: Self.facts()))
-        configuration.engines = 3
-        configuration.isLockstep = true
+        let configuration = try Self.group(isAsync: isAsync, blocks: 6)
         var load = WorkloadSpecification()
         load.numPrompts = 5
         load.classes[0].inputLength = .constant(500)

@@ -91,7 +91,7 @@ struct HierarchicalTrainer {
                 part.restsOnKernelTimes = true
                 scoped.append(ScopedStepModel(scope: deployment.modelScope, model: part))
             }
-            for fit in configurations where accelerators.contains(fit.configuration.facts.acceleratorName) {
+            for fit in configurations where withRows.contains(fit.configuration.facts.acceleratorName) {
                 var part = stepModel(fit.coefficients, fit.noise ?? noise)
                 part.domain = domain(fit.rows, Array(0..<fit.rows.count))
                 part.minimumSeconds = (fit.rows.seconds.min() ?? 0) * 0.1

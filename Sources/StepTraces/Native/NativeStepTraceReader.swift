@@ -149,6 +149,7 @@ public struct NativeStepTraceReader: ~Copyable {
             row.contextSource = .recorded
             row.targetSource = .recorded
             row.run = 0
+            row.state.peerTokens = cursor.count(after: ",\"peer_tokens\":")
             if !cursor.isAtEnd {
                 // Converted rows say where they come from; what excluded ones say is read slowly.
                 guard let run = cursor.count(after: ",\"run\":"),
@@ -173,7 +174,6 @@ public struct NativeStepTraceReader: ~Copyable {
             row.state.kvBlocksTotal = total
             row.state.blocksToOffload = offload
             row.state.blocksToRestore = restore
-            row.state.peerTokens = nil
             row.exclusion = prefillTokens | decodeRequests == 0 ? .emptyStep : nil
             return true
         }

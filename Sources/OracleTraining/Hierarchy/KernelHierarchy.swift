@@ -130,9 +130,9 @@ struct KernelHierarchy {
 
     /// Factors for a deployment.
     func coefficients(_ facts: DeploymentFacts) -> [Double] {
+        if let own = models?.coefficients(facts) { return own }
         let scope = Scope(facts)
-        return models?.coefficients(facts) ?? scopes[scope] ?? scopes[Scope(denseOf: scope)] ?? accelerators[
-            scope.accelerator] ?? pooled
+        return scopes[scope] ?? scopes[Scope(denseOf: scope)] ?? accelerators[scope.accelerator] ?? pooled
     }
 }
 
